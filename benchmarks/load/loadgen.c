@@ -1,0 +1,266 @@
+// A closed-loop load generator: each of N connections has one message in flight at any time.
+//
+//   loadgen MODE HOST PORT [-c CONNECTIONS] [-s SIZE] [-d SECONDS] [-w WARMUP] [-p SERVER_PID]
+//
+//   echo     send SIZE bytes, read SIZE bytes back, again
+//   http     send a GET request, read one response, again (keep-alive; every response as long as the first)
+//   connect  connect, echo SIZE bytes once, reset; again
+//   sink     read whatever the server sends
+//   source   send SIZE-byte chunks as fast as the server takes them
+//
+// One JSON object goes to stdout. Only what happens between the end of the warm-up and the end of the run is
+// counted. With -p it holds the CPU time the server used in that same window, read from the kernel's clock of that
+// process, which is steadier than any rate on a machine shared with others.
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "histogram.h"
+
+enum { kScratch = 1 << 20, kEvents = 256, kStallMs = 5000 };
+
+typedef enum { kEcho, kHttp, kConnect, kSink, kSource } Mode;
+static const char* const kModeNames[] = {"echo", "http", "connect", "sink", "source"};
+
+typedef struct {
+  int fd;
+  size_t unsent;    // of the message in flight
+  size_t expected;  // bytes still to come back
+  uint64_t started;
+  bool wants_write;
+} Connection;
+
+typedef struct {
+  Mode mode;
+  struct sockaddr_in address;
+  int connections;
+  size_t size;
+  double seconds, warmup;
+  long server_pid;
+} Options;
+
+static Options options = {.connections = 10, .size = 1024, .seconds = 2.0, .warmup = 0.3};
+static int epoll_fd;
+static char* message;
+static size_t reply_size;  // 0 while unknown (http, before the first response)
+static char scratch[kScratch];
+static Histogram latency;
+static uint64_t bytes_moved;
+
+static _Noreturn void fail(const char* what) {
+  fprintf(stderr, "loadgen: %s: %s\n", what, errno ? strerror(errno) : "unexpected");
+  exit(1);
+}
+
+static uint64_t nanoseconds(clockid_t clock) {
+  struct timespec now;
+  if (clock_gettime(clock, &now)) return 0;
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t server_cpu(void) {
+  clockid_t clock;
+  if (!options.server_pid || clock_getcpuclockid((pid_t)options.server_pid, &clock)) return 0;
+  return nanoseconds(clock);
+}
+
+// ---- one connection ----
+
+static void watch(Connection* connection, int operation) {
+  uint32_t events = EPOLLIN | (connection->wants_write ? EPOLLOUT : 0);
+  struct epoll_event event = {.events = events, .data.ptr = connection};
+  if (epoll_ctl(epoll_fd, operation, connection->fd, &event)) fail("epoll_ctl");
+}
+
+static void want_write(Connection* connection, bool wanted) {
+  if (connection->wants_write == wanted) return;
+  connection->wants_write = wanted;
+  watch(connection, EPOLL_CTL_MOD);
+}
+
+static void send_rest(Connection* connection) {
+  while (connection->unsent) {
+    const char* rest = message + options.size - connection->unsent;
+    ssize_t sent = send(connection->fd, rest, connection->unsent, MSG_NOSIGNAL);
+    if (sent < 0) {
+      if (errno == EAGAIN) break;
+      fail("send");
+    }
+    connection->unsent -= (size_t)sent;
+    if (options.mode == kSource) {
+      bytes_moved += (size_t)sent;
+      if (!connection->unsent) break;  // the next chunk belongs to the next turn: be fair to the others
+    }
+  }
+  want_write(connection, connection->unsent || options.mode == kSource);
+}
+
+static void start_round(Connection* connection) {
+  if (options.mode == kSink) return;
+  connection->started = nanoseconds(CLOCK_MONOTONIC);
+  connection->unsent = options.size;
+  connection->expected = reply_size;
+  send_rest(connection);
+}
+
+// A blocking connect: on the loopback the kernel completes it without the server's help.
+static void open_connection(Connection* connection) {
+  int on = 1;
+  connection->started = nanoseconds(CLOCK_MONOTONIC);
+  connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (connection->fd < 0) fail("socket");
+  if (connect(connection->fd, (struct sockaddr*)&options.address, sizeof options.address)) fail("connect");
+  setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (fcntl(connection->fd, F_SETFL, O_NONBLOCK)) fail("fcntl");
+  connection->wants_write = false;
+  watch(connection, EPOLL_CTL_ADD);
+}
+
+static void reopen_after_reset(Connection* connection) {
+  struct linger reset = {.l_onoff = 1, .l_linger = 0};
+  setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  close(connection->fd);
+  open_connection(connection);
+}
+
+// ---- replies ----
+
+// The first response, which must arrive in one piece, tells how long all responses are.
+static size_t http_response_size(const char* start, size_t length) {
+  const char* body = memmem(start, length, "\r\n\r\n", 4);
+  if (!body) fail("http: no end of headers in the first segment");
+  size_t head = (size_t)(body - start) + 4;
+  for (const char* line = start; line < body; line = (const char*)memchr(line, '\n', length) + 1) {
+    if (!strncasecmp(line, "content-length:", 15)) return head + strtoul(line + 15, NULL, 10);
+  }
+  fail("http: no content-length");
+}
+
+static void finish_round(Connection* connection) {
+  uint64_t started = connection->started;
+  if (options.mode == kConnect) {
+    histogram_add(&latency, nanoseconds(CLOCK_MONOTONIC) - started);
+    reopen_after_reset(connection);
+    uint64_t opened = connection->started;  // a round includes its connect
+    start_round(connection);
+    connection->started = opened;
+    return;
+  }
+  start_round(connection);  // the next request leaves first; its start is this round's end
+  histogram_add(&latency, connection->started - started);
+}
+
+static void on_readable(Connection* connection) {
+  // MSG_TRUNC makes TCP drop the bytes without copying them: a sink must not be slower than its server.
+  int flags = options.mode == kSink ? MSG_TRUNC : 0;
+  ssize_t received = recv(connection->fd, scratch, sizeof scratch, flags);
+  if (received < 0 && errno == EAGAIN) return;
+  if (received < 0) fail("recv");
+  if (received == 0) fail("the server closed a connection");
+  bytes_moved += (size_t)received;
+  if (options.mode == kSink || options.mode == kSource) return;
+  if (!reply_size) connection->expected = reply_size = http_response_size(scratch, (size_t)received);
+  if (!connection->expected) connection->expected = reply_size;
+  if ((size_t)received > connection->expected) fail("more bytes came back than were asked for");
+  connection->expected -= (size_t)received;
+  if (!connection->expected) finish_round(connection);
+}
+
+// ---- the run ----
+
+static void run_until(uint64_t deadline) {
+  struct epoll_event events[kEvents];
+  while (nanoseconds(CLOCK_MONOTONIC) < deadline) {
+    int ready = epoll_wait(epoll_fd, events, kEvents, kStallMs);
+    if (ready < 0 && errno != EINTR) fail("epoll_wait");
+    if (ready == 0) fail("nothing came back for five seconds");
+    for (int index = 0; index < ready; index++) {
+      Connection* connection = events[index].data.ptr;
+      if (events[index].events & EPOLLOUT) {
+        if (options.mode == kSource && !connection->unsent) connection->unsent = options.size;
+        send_rest(connection);
+      }
+      if (events[index].events & ~(uint32_t)EPOLLOUT) on_readable(connection);
+    }
+  }
+}
+
+static void report(double seconds, uint64_t cpu) {
+  struct rusage own;
+  getrusage(RUSAGE_SELF, &own);
+  printf("{\"mode\": \"%s\", \"connections\": %d, \"size\": %zu, \"seconds\": %.6f, \"rounds\": %llu, "
+         "\"bytes\": %llu, \"p50_us\": %.2f, \"p99_us\": %.2f, \"p999_us\": %.2f, \"server_cpu_seconds\": %.6f, "
+         "\"load_cpu_seconds\": %.6f}\n",
+         kModeNames[options.mode], options.connections, options.size, seconds, (unsigned long long)latency.count,
+         (unsigned long long)bytes_moved, (double)histogram_percentile(&latency, 50) / 1e3,
+         (double)histogram_percentile(&latency, 99) / 1e3, (double)histogram_percentile(&latency, 99.9) / 1e3,
+         (double)cpu / 1e9,
+         (double)(own.ru_utime.tv_sec + own.ru_stime.tv_sec) +
+             (double)(own.ru_utime.tv_usec + own.ru_stime.tv_usec) / 1e6);
+}
+
+static void parse(int argc, char** argv) {
+  int option;
+  while ((option = getopt(argc, argv, "c:s:d:w:p:")) != -1) {
+    if (option == 'c') options.connections = atoi(optarg);
+    else if (option == 's') options.size = strtoul(optarg, NULL, 10);
+    else if (option == 'd') options.seconds = atof(optarg);
+    else if (option == 'w') options.warmup = atof(optarg);
+    else if (option == 'p') options.server_pid = atol(optarg);
+    else exit(2);
+  }
+  bool known = false;
+  for (int mode = kEcho; argc == optind + 3 && mode <= kSource; mode++) {
+    if (strcmp(argv[optind], kModeNames[mode])) continue;
+    options.mode = (Mode)mode;
+    known = true;
+  }
+  if (!known || options.connections < 1 || options.size < 1) {
+    fprintf(stderr, "usage: loadgen MODE HOST PORT [-c N] [-s SIZE] [-d SECONDS] [-w WARMUP] [-p SERVER_PID]\n");
+    exit(2);
+  }
+  options.address.sin_family = AF_INET;
+  options.address.sin_port = htons((uint16_t)atoi(argv[optind + 2]));
+  if (inet_pton(AF_INET, argv[optind + 1], &options.address.sin_addr) != 1) fail("HOST must be an IPv4 address");
+}
+
+static void make_message(void) {
+  if (options.mode == kHttp) {
+    message = strdup("GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: loadgen\r\nAccept: */*\r\n\r\n");
+    options.size = strlen(message);
+    return;
+  }
+  message = malloc(options.size);
+  memset(message, 'x', options.size);
+  message[options.size - 1] = '\n';  // so that a server that reads lines sees one line per message
+  reply_size = options.size;
+}
+
+int main(int argc, char** argv) {
+  parse(argc, argv);
+  make_message();
+  epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+  Connection* connections = calloc((size_t)options.connections, sizeof *connections);
+  for (int index = 0; index < options.connections; index++) open_connection(&connections[index]);
+  for (int index = 0; index < options.connections; index++) start_round(&connections[index]);
+
+  run_until(nanoseconds(CLOCK_MONOTONIC) + (uint64_t)(options.warmup * 1e9));
+  histogram_clear(&latency);
+  bytes_moved = 0;
+  uint64_t cpu = server_cpu(), start = nanoseconds(CLOCK_MONOTONIC);
+  run_until(start + (uint64_t)(options.seconds * 1e9));
+  uint64_t end = nanoseconds(CLOCK_MONOTONIC);
+  report((double)(end - start) / 1e9, server_cpu() - cpu);
+  return 0;
+}
