@@ -23,7 +23,12 @@ ADVICE = (
     "(Debian: `apt-get install postgresql`)"
 )
 # Nobody needs the data after the test, so nothing waits for the disk.
-SERVER_SETTINGS = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "16MB", "max_connections": "60"}
+SERVER_SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "16MB",
+    "max_connections": "60",
+}
 USERS_TABLE = """
 CREATE TABLE users (id integer PRIMARY KEY, name text NOT NULL, email text NOT NULL);
 INSERT INTO users VALUES
