@@ -1,0 +1,109 @@
+"""The commands of ``./dev``; what each needs is made, installed or built on the way."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+
+from tools.dev import interpreters, lint, package_build, system_packages
+from tools.dev.environment import ENVIRONMENTS, Environment
+from tools.dev.steps import ROOT, Failed, run_in_view, say, step
+
+HELP = """\
+usage: ./dev COMMAND [--python X.Y] [arguments]
+
+  demo                 run the documents' examples on veloop, then a short benchmark against asyncio
+  test [pytest args]   build, install and run the whole test suite, with real services
+  lint [--fix]         formatters, linters, type checks, clang-tidy
+  bench [args]         the benchmarks (./dev bench --help lists what they take)
+  build                build veloop and install it into its virtual environment
+  clean                remove what the other commands made
+  help                 this text
+
+--python X.Y takes that Python (from PATH or pyenv), --python all (test, build) each one that is found;
+without it, the Python that ./dev itself found. Missing system packages are installed with apt-get or brew.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./dev", add_help=False, allow_abbrev=False)
+    parser.add_argument("--python")
+    command, *rest = arguments or ["help"]
+    if command in {"help", "--help", "-h"}:
+        print(HELP, end="")
+        return 0
+    if command == "clean":
+        return clean()
+    commands = {"build": build, "test": test, "lint": run_lint, "bench": bench, "demo": demo}
+    if command not in commands:
+        print(f"./dev: there is no command {command!r}\n\n{HELP}", end="", file=sys.stderr)
+        return 2
+    options, rest = parser.parse_known_args(rest)
+    started = time.monotonic()
+    codes = []
+    for interpreter in interpreters.choose(options.python):
+        say(f"{command}: {interpreter}")
+        codes.append(commands[command](Environment(interpreter), rest))
+    say(f"{command}: {'failed' if any(codes) else 'finished'} after {time.monotonic() - started:.0f} s")
+    return max(codes)
+
+
+def build(environment: Environment, _arguments: list[str]) -> int:
+    with environment.locked():
+        package_build.provide(environment)
+    return 0
+
+
+def test(environment: Environment, arguments: list[str]) -> int:
+    with environment.locked():
+        system_packages.provide(system_packages.test_needs(environment.interpreter))
+        package_build.provide(environment)
+        environment.install("test")
+    say("running pytest")
+    return run_in_view([environment.python, "-m", "pytest", *arguments], environment.variables)
+
+
+def run_lint(environment: Environment, arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./dev lint")
+    parser.add_argument("--fix", action="store_true", help="mend what can be mended")
+    options = parser.parse_args(arguments)
+    with environment.locked():
+        package_build.provide(environment)
+        environment.install("lint")
+    return lint.run(environment, fix=options.fix)
+
+
+def bench(environment: Environment, arguments: list[str]) -> int:
+    with environment.locked():
+        package_build.provide(environment)
+        environment.install("bench")
+    return run_in_view([environment.python, "-m", "benchmarks.compare", *arguments], environment.variables)
+
+
+def demo(environment: Environment, arguments: list[str]) -> int:
+    with environment.locked():
+        system_packages.provide(system_packages.test_needs(environment.interpreter))
+        package_build.provide(environment)
+        for group in ("test", "bench", "demo"):
+            environment.install(group)
+    return run_in_view([environment.python, "-m", "tools.demo", *arguments], environment.variables)
+
+
+def clean() -> int:
+    for directory in (ENVIRONMENTS, ROOT / "build"):
+        if directory.exists():
+            with step(f"removing {directory.relative_to(ROOT)}"):
+                shutil.rmtree(directory)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except Failed as failure:
+        print(f"\n{failure}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
