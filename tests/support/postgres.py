@@ -42,6 +42,7 @@ class Postgres:
     """Where a running server listens; the names and the password are those of the documents' example."""
 
     port: int
+    socket_folder: Path  # Where its Unix socket lies.
     host: str = "127.0.0.1"
     user: str = "user"
     password: str = "password"
@@ -93,7 +94,7 @@ class _Cluster:
     def start(self) -> Postgres:
         """PostgreSQL cannot choose its port itself: another process may take the free one that we found."""
         for attempt in range(5):
-            server = Postgres(port=_free_port())
+            server = Postgres(_free_port(), self._folder)
             settings = {**SERVER_SETTINGS, "listen_addresses": server.host, "port": str(server.port)}
             options = " ".join(f"-c {name}={value}" for name, value in settings.items())
             try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support import example_world, postgres
+from support import example_world, postgres, redis_server
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +18,9 @@ def world() -> Iterator[example_world.World]:
 @pytest.fixture(scope="session")
 def database(world: example_world.World) -> postgres.Postgres:
     return world.database
+
+
+@pytest.fixture(scope="session")
+def redis() -> Iterator[redis_server.RedisServer]:
+    with redis_server.running() as server:
+        yield server
