@@ -42,7 +42,7 @@ async def main() -> None:
 
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _loop, context: print("handler:", repr(context["exception"])))
-    loop.call_soon(lambda: 1 // 0)
+    loop.call_soon([].pop)
     await asyncio.sleep(0)
 
 
