@@ -8,24 +8,22 @@
 //   sink     read whatever the server sends
 //   source   send SIZE-byte chunks as fast as the server takes them
 //
-// One JSON object goes to stdout. Only what happens between the end of the warm-up and the end of the run is
+// A build with channel_tls.c does the same through TLS. One JSON object goes to stdout. Only what happens between the end of the warm-up and the end of the run is
 // counted. With -p it holds the CPU time the server used in that same window, read from the kernel's clock of that
 // process, which is steadier than any rate on a machine shared with others.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "channel.h"
 #include "histogram.h"
 
 enum { kScratch = 1 << 20, kEvents = 256, kStallMs = 5000 };
@@ -34,7 +32,7 @@ typedef enum { kEcho, kHttp, kConnect, kSink, kSource } Mode;
 static const char* const kModeNames[] = {"echo", "http", "connect", "sink", "source"};
 
 typedef struct {
-  int fd;
+  Channel channel;
   size_t unsent;    // of the message in flight
   size_t expected;  // bytes still to come back
   uint64_t started;
@@ -80,7 +78,7 @@ static uint64_t server_cpu(void) {
 static void watch(Connection* connection, int operation) {
   uint32_t events = EPOLLIN | (connection->wants_write ? EPOLLOUT : 0);
   struct epoll_event event = {.events = events, .data.ptr = connection};
-  if (epoll_ctl(epoll_fd, operation, connection->fd, &event)) fail("epoll_ctl");
+  if (epoll_ctl(epoll_fd, operation, connection->channel.fd, &event)) fail("epoll_ctl");
 }
 
 static void want_write(Connection* connection, bool wanted) {
@@ -92,18 +90,15 @@ static void want_write(Connection* connection, bool wanted) {
 static void send_rest(Connection* connection) {
   while (connection->unsent) {
     const char* rest = message + options.size - connection->unsent;
-    ssize_t sent = send(connection->fd, rest, connection->unsent, MSG_NOSIGNAL);
-    if (sent < 0) {
-      if (errno == EAGAIN) break;
-      fail("send");
-    }
+    ssize_t sent = channel_send(&connection->channel, rest, connection->unsent);
+    if (sent == kBlocked) break;
+    if (sent == kLost) fail("send");
     connection->unsent -= (size_t)sent;
-    if (options.mode == kSource) {
-      bytes_moved += (size_t)sent;
-      if (!connection->unsent) break;  // the next chunk belongs to the next turn: be fair to the others
-    }
+    if (options.mode == kSource) bytes_moved += (size_t)sent;
   }
-  want_write(connection, connection->unsent || options.mode == kSource);
+  // A source's next chunk waits for the next turn: be fair to the other connections.
+  bool blocked = connection->unsent && connection->channel.blocked_on_writes;
+  want_write(connection, blocked || options.mode == kSource);
 }
 
 static void start_round(Connection* connection) {
@@ -114,24 +109,11 @@ static void start_round(Connection* connection) {
   send_rest(connection);
 }
 
-// A blocking connect: on the loopback the kernel completes it without the server's help.
 static void open_connection(Connection* connection) {
-  int on = 1;
   connection->started = nanoseconds(CLOCK_MONOTONIC);
-  connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (connection->fd < 0) fail("socket");
-  if (connect(connection->fd, (struct sockaddr*)&options.address, sizeof options.address)) fail("connect");
-  setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (fcntl(connection->fd, F_SETFL, O_NONBLOCK)) fail("fcntl");
+  if (!channel_open(&connection->channel, &options.address)) fail("connect");
   connection->wants_write = false;
   watch(connection, EPOLL_CTL_ADD);
-}
-
-static void reopen_after_reset(Connection* connection) {
-  struct linger reset = {.l_onoff = 1, .l_linger = 0};
-  setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-  close(connection->fd);
-  open_connection(connection);
 }
 
 // ---- replies ----
@@ -151,7 +133,8 @@ static void finish_round(Connection* connection) {
   uint64_t started = connection->started;
   if (options.mode == kConnect) {
     histogram_add(&latency, nanoseconds(CLOCK_MONOTONIC) - started);
-    reopen_after_reset(connection);
+    channel_reset(&connection->channel);
+    open_connection(connection);
     uint64_t opened = connection->started;  // a round includes its connect
     start_round(connection);
     connection->started = opened;
@@ -161,20 +144,27 @@ static void finish_round(Connection* connection) {
   histogram_add(&latency, connection->started - started);
 }
 
-static void on_readable(Connection* connection) {
-  // MSG_TRUNC makes TCP drop the bytes without copying them: a sink must not be slower than its server.
-  int flags = options.mode == kSink ? MSG_TRUNC : 0;
-  ssize_t received = recv(connection->fd, scratch, sizeof scratch, flags);
-  if (received < 0 && errno == EAGAIN) return;
-  if (received < 0) fail("recv");
+// False when nothing more is to be had without waiting.
+static bool receive_some(Connection* connection) {
+  Channel* channel = &connection->channel;
+  ssize_t received = channel_receive(channel, scratch, sizeof scratch, options.mode == kSink);
+  if (received == kBlocked) return false;
+  if (received == kLost) fail("recv");
   if (received == 0) fail("the server closed a connection");
   bytes_moved += (size_t)received;
-  if (options.mode == kSink || options.mode == kSource) return;
+  if (options.mode == kSink || options.mode == kSource) return channel_has_buffered(channel);
   if (!reply_size) connection->expected = reply_size = http_response_size(scratch, (size_t)received);
   if (!connection->expected) connection->expected = reply_size;
   if ((size_t)received > connection->expected) fail("more bytes came back than were asked for");
   connection->expected -= (size_t)received;
+  bool more = channel_has_buffered(channel);
   if (!connection->expected) finish_round(connection);
+  return more;
+}
+
+static void on_readable(Connection* connection) {
+  if (connection->unsent) send_rest(connection);  // TLS: a handshake may have waited for bytes to come
+  while (receive_some(connection)) continue;
 }
 
 // ---- the run ----

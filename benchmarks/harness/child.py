@@ -1,0 +1,62 @@
+"""One measurement in a fresh process: ``python -m harness.child '<Task as JSON>'`` prints a Measurement."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+from harness import catalogue, loops, programs
+from harness.measure import measure_limit, measure_sampled, measure_served, measure_timed
+from harness.model import LIMIT, Measurement, Served, Task, Timed
+
+
+def measure(task: Task) -> Measurement:
+    workload = catalogue.load(task.workload)
+    if task.loop == LIMIT:
+        load = workload.limit(task.parameters)
+        if load is None:
+            raise LookupError("no C program shows this row's limit")
+        return measure_limit(load, task)
+
+    programs.pin(task.server_core)
+    new_loop = loops.resolve(task.loop).load()
+    loop = new_loop()
+    reported: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _loop, context: reported.append(context))
+    asyncio.set_event_loop(loop)
+    with ExitStack() as helpers:
+        offers = {
+            "new_loop": lambda: new_loop,
+            "echo_server": lambda: helpers.enter_context(programs.limit_server(task.load_core))[0],
+        }
+        work = workload.prepare(loop, offers, task.parameters)
+        if isinstance(work, Timed):
+            result = measure_timed(work, task.seconds)
+        elif isinstance(work, Served):
+            result = measure_served(loop, work, task)
+        else:
+            result = measure_sampled(work, task.seconds)
+        if reported:
+            problem = reported[0].get("exception") or reported[0].get("message")
+            raise RuntimeError(f"the loop reported {problem!r}")
+        work.close()
+    loop.close()
+    return result
+
+
+def main() -> None:
+    task = Task(**json.loads(sys.argv[1]))
+    try:
+        result = measure(task)
+    except ModuleNotFoundError as error:
+        result = Measurement(error=f"{error.name} is not installed")
+    except Exception as error:  # whatever goes wrong on a loop belongs into its cell
+        result = Measurement(error=f"{type(error).__name__}: {error}".splitlines()[0])
+    print(json.dumps(result.to_json()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

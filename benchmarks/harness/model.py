@@ -1,0 +1,101 @@
+"""The vocabulary shared by workloads, the child that measures one of them, and the runner that compares.
+
+A workload is a module in ``workloads/``. Its docstring's first line is the row's title, ``GRID`` maps each
+parameter to its values (the first of each makes the row shown by default), and ``prepare(loop, **parameters)``
+returns one of the three kinds of work below. A parameter of ``prepare`` named ``new_loop`` gets the factory of
+the loop under test, one named ``echo_server`` the address of a C echo server on the other core.
+
+Optional are ``ORDER`` (the row's place), ``THREADS`` (do not pin) and ``limit(**parameters)``, the load under
+which the C echo server is the row's limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+Address = tuple[str, int]
+Parameters = dict[str, Any]
+
+
+def nothing_to_close() -> None:
+    """The default for work that holds no resources."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Work of the loop under test alone: ``run`` does one batch and returns how many operations that was."""
+
+    run: Callable[[], int]
+    close: Callable[[], None] = nothing_to_close
+    unit: str = "op/s"
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A distribution rather than a rate: ``run`` returns seconds, one value per sample; less is better."""
+
+    run: Callable[[], Sequence[float]]
+    close: Callable[[], None] = nothing_to_close
+    unit: str = "µs"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the C load generator does to a server, and which of its figures is the row's result."""
+
+    mode: Literal["echo", "http", "connect", "sink", "source"]
+    connections: int = 10
+    size: int = 1024
+    tls: bool = False
+    result: Literal["rounds", "bytes", "server_cpu"] = "rounds"
+
+
+@dataclass(frozen=True)
+class Served:
+    """The loop under test serves at ``address``; ``load`` comes from another process on another core."""
+
+    address: Address
+    load: Load
+    close: Callable[[], None] = nothing_to_close
+
+
+Work = Timed | Sampled | Served
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One child's answer. ``value`` is in ``unit``; ``error`` says why there is none."""
+
+    value: float = 0.0
+    unit: str = "op/s"
+    higher_is_better: bool = True
+    operations: int = 0
+    seconds: float = 0.0
+    cpu_us_per_op: float = 0.0
+    latency_us: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Measurement:
+        known = {member.name for member in fields(cls)}
+        return cls(**{key: value for key, value in data.items() if key in known})
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the runner asks a child to measure."""
+
+    loop: str  # a name or specification that loops.resolve() understands, or LIMIT
+    workload: str
+    parameters: Parameters
+    seconds: float
+    server_core: int | None = None
+    load_core: int | None = None
+
+
+LIMIT = "C"  # the pseudo-loop: a plain C server under the same load

@@ -1,0 +1,94 @@
+"""The C programs of ``load/``: compiled on demand into a cache folder, started on their core."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.model import Address, Load
+
+SOURCES = Path(__file__).parent.parent / "load"
+CACHE = Path(__file__).parent.parent / ".cache"
+
+
+def _package_flags(package: str) -> list[str]:
+    command = ["pkg-config", "--cflags", "--libs", package]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    return shlex.split(found.stdout) if found.returncode == 0 else [f"-l{package.removeprefix('lib')}"]
+
+
+def _compile(name: str, sources: list[str], packages: list[str]) -> Path:
+    """The path of the program ``name``; its key covers every file in ``load/``, so an edit rebuilds."""
+    digest = hashlib.sha256(repr((sources, packages)).encode())
+    for path in sorted(SOURCES.iterdir()):
+        digest.update(path.read_bytes())
+    program = CACHE / f"{name}-{digest.hexdigest()[:16]}"
+    if program.exists():
+        return program
+    compiler = os.environ.get("CC") or shutil.which("cc") or "gcc"
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+        built = Path(folder) / name
+        flags = [flag for package in packages for flag in _package_flags(package)]
+        command = [compiler, "-O2", "-o", str(built), *(str(SOURCES / source) for source in sources), *flags]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"cannot compile {name}: {done.stderr.strip().splitlines()[-1]}")
+        built.replace(program)
+    return program
+
+
+def load_generator(tls: bool = False) -> Path:
+    if tls:
+        return _compile("loadgen-tls", ["loadgen.c", "channel_tls.c"], ["libssl", "libcrypto"])
+    return _compile("loadgen", ["loadgen.c", "channel_plain.c"], [])
+
+
+def pin(core: int | None, pid: int = 0) -> None:
+    """Ties a process to one core where the system can; ``None`` leaves it alone."""
+    if core is not None and sys.platform == "linux":
+        os.sched_setaffinity(pid, {core})
+
+
+def start_load(
+    load: Load, address: Address, seconds: float, core: int | None, server_pid: int
+) -> subprocess.Popen[str]:
+    host, port = address
+    command = [str(load_generator(load.tls)), "-c", str(load.connections), "-s", str(load.size)]
+    command += ["-d", str(seconds), "-w", str(min(0.3, seconds / 2)), "-p", str(server_pid)]
+    command += [load.mode, host, str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pin(core, process.pid)
+    return process
+
+
+def finish_load(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, err = process.communicate()
+    if process.returncode:
+        raise RuntimeError(err.strip() or f"the load generator died with {process.returncode}")
+    report: dict[str, Any] = json.loads(out)
+    return report
+
+
+@contextmanager
+def limit_server(core: int | None) -> Iterator[tuple[Address, int]]:
+    """A plain C echo server on libuv; gives its address and process id."""
+    program = _compile("limit_server", ["limit_server.c"], ["libuv"])
+    process = subprocess.Popen([str(program)], stdout=subprocess.PIPE, text=True)
+    try:
+        pin(core, process.pid)
+        assert process.stdout is not None
+        yield ("127.0.0.1", int(process.stdout.readline())), process.pid
+    finally:
+        process.kill()
+        process.communicate()

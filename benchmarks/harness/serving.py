@@ -1,0 +1,88 @@
+"""Servers for the network rows: from a protocol or a stream handler to ``Served``."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import subprocess
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from harness.model import Address, Load, Served
+
+BACKLOG = 1024
+StreamHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def listening_socket() -> tuple[socket.socket, Address]:
+    # The protocol is named because asyncio turns Nagle's algorithm off only where it is.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(BACKLOG)
+    listener.setblocking(False)
+    return listener, listener.getsockname()  # asked now: some loops take the descriptor away from the socket
+
+
+def finish_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancels what still runs and lets transports take leave."""
+
+    async def finish() -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(finish())
+
+
+def serve_protocol(
+    loop: asyncio.AbstractEventLoop,
+    factory: Callable[[], asyncio.BaseProtocol],
+    load: Load,
+    tls: ssl.SSLContext | None = None,
+) -> Served:
+    listener, address = listening_socket()
+    server = loop.run_until_complete(loop.create_server(factory, sock=listener, ssl=tls, backlog=BACKLOG))
+
+    def close() -> None:
+        server.close()
+        finish_tasks(loop)
+
+    return Served(address, load, close)
+
+
+def serve_streams(
+    loop: asyncio.AbstractEventLoop, handler: StreamHandler, load: Load, tls: ssl.SSLContext | None = None
+) -> Served:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await handler(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the load ends by closing its connections
+        finally:
+            writer.close()
+
+    listener, address = listening_socket()
+    start = asyncio.start_server(handle, sock=listener, ssl=tls, backlog=BACKLOG)
+    server = loop.run_until_complete(start)
+
+    def close() -> None:
+        server.close()
+        finish_tasks(loop)
+
+    return Served(address, load, close)
+
+
+def server_tls() -> ssl.SSLContext:
+    """A context with a new self-signed certificate, an elliptic-curve key as most servers have."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        key, certificate = Path(folder) / "key.pem", Path(folder) / "certificate.pem"
+        command = "openssl req -x509 -nodes -days 2 -subj /CN=localhost -newkey ec -pkeyopt"
+        files = ["ec_paramgen_curve:P-256", "-keyout", str(key), "-out", str(certificate)]
+        subprocess.run([*command.split(), *files], check=True, capture_output=True)
+        context.load_cert_chain(certificate, key)
+    return context

@@ -1,0 +1,19 @@
+"""TLS connect + echo
+
+A full handshake, one echo, reset; no session is resumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from harness.model import Load, Served
+from harness.serving import serve_protocol, server_tls
+from workloads.protocol_echo import Echo
+
+ORDER = 82
+GRID = {"connections": [10, 1]}
+
+
+def prepare(loop: asyncio.AbstractEventLoop, connections: int) -> Served:
+    return serve_protocol(loop, Echo, Load("connect", connections, size=64, tls=True), server_tls())
