@@ -40,7 +40,7 @@ class Environment:
         key = digest([self.interpreter.executable, self.interpreter.full_version])
         if self.is_stamped("environment", key) and self._runs():
             return
-        with step(f"making a virtual environment for {self.interpreter} in {self.directory.relative_to(ROOT)}"):
+        with step(f"making {self.directory.relative_to(ROOT)}, a virtual environment of {self.interpreter}"):
             if self.directory.exists():
                 shutil.rmtree(self.directory)
             run_quietly(
@@ -66,7 +66,8 @@ class Environment:
     @property
     def variables(self) -> dict[str, str]:
         """The process environment of a program that runs in here: its commands first on PATH."""
-        clean = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+        foreign = {"PYTHONPATH", "PYTHONHOME"}
+        clean = {name: value for name, value in os.environ.items() if name not in foreign}
         path = f"{self.directory / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         return clean | {"VIRTUAL_ENV": str(self.directory), "PATH": path}
 

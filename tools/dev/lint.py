@@ -13,6 +13,9 @@ from tools.dev import package_build
 from tools.dev.environment import Environment
 from tools.dev.steps import ROOT, say
 
+# What the stubs leave out on purpose, one name on each line.
+STUBTEST_ALLOWED = ROOT / "tools" / "stubtest-allowed.txt"
+
 # More would not help on the two cores of a CI machine, and clang-tidy takes much memory.
 TIDY_PROCESSES = 2
 
@@ -39,9 +42,7 @@ def _checks(environment: Environment, fix: bool) -> Iterator[Check]:
     yield Check("ruff check", [[tool / "ruff", "check", *(["--fix"] if fix else []), "."]])
     yield Check("ruff format", [[tool / "ruff", "format", *([] if fix else ["--check"]), "."]])
     yield Check("mypy", [[tool / "mypy"], [tool / "mypy", "--package", "tools.dev"]])
-    yield Check(
-        "stubtest", [[tool / "stubtest", "veloop._native", "--allowlist", ROOT / "tools" / "stubtest-allowed.txt"]]
-    )
+    yield Check("stubtest", [[tool / "stubtest", "veloop._native", "--allowlist", STUBTEST_ALLOWED]])
     yield Check("clang-format", [[tool / "clang-format", *format_mode, *cpp]] if cpp else [])
     yield Check("headers compile alone", [["cmake", "--build", build, "--target", "checkheaders"]])
     tidy: list[str | Path] = [tool / "clang-tidy", "--quiet", "-p", build]
