@@ -58,7 +58,7 @@ async def test_impossible_limits_are_refused(high, low, shown):
 async def test_writing_is_paused_above_the_high_limit(kind):
     async with connected(kind=kind) as (transport, protocol, _):
         transport.set_write_buffer_limits(high=1 << 24)
-        fill(transport)
+        await fill(transport)
         waiting = transport.get_write_buffer_size()
         transport.set_write_buffer_limits(high=waiting + 100)
         transport.write(bytes(100))
@@ -72,7 +72,7 @@ async def test_writing_is_paused_above_the_high_limit(kind):
 @each_kind
 async def test_writing_is_resumed_once_the_buffer_is_low(kind):
     async with connected(kind=kind) as (transport, protocol, far):
-        size = fill(transport)
+        size = await fill(transport)
         transport.write(bytes(1_000_000))
         assert protocol.events == ["made", "pause"]
         sizes = []
@@ -87,7 +87,7 @@ async def test_writing_is_paused_and_resumed_by_turns():
     async with connected() as (transport, protocol, far):
         transport.set_write_buffer_limits(high=0)
         for _ in range(3):
-            size = fill(transport)
+            size = await fill(transport)
             assert protocol.events[-1] == "pause"
             await read_exactly(far, size)
             await polled()
@@ -101,7 +101,7 @@ async def test_with_a_high_limit_of_zero_all_that_waits_pauses():
         transport.write(b"the kernel takes this")
         await polled()
         await read_exactly(far, 21)
-        size = fill(transport)
+        size = await fill(transport)
         assert protocol.events[-1] == "pause"
         await read_exactly(far, size)
         await polled()
@@ -112,7 +112,7 @@ async def test_with_a_high_limit_of_zero_all_that_waits_pauses():
 async def test_lower_limits_pause_at_once():
     async with connected() as (transport, protocol, _):
         transport.set_write_buffer_limits(high=1 << 24)
-        fill(transport)
+        await fill(transport)
         assert protocol.events == ["made"]
         transport.set_write_buffer_limits(high=0)
         assert protocol.events == ["made", "pause"]
@@ -124,7 +124,7 @@ async def test_lower_limits_pause_at_once():
 async def test_a_paused_transport_can_be_ended(ending):
     async with connected() as (transport, protocol, far):
         transport.set_write_buffer_limits(high=0)
-        fill(transport)
+        await fill(transport)
         getattr(transport, ending)()
         if ending == "close":
             await read_to_end(far)
@@ -140,7 +140,7 @@ async def test_data_written_in_resume_writing_is_sent():
         far,
     ):
         transport.set_write_buffer_limits(high=0)
-        size = fill(transport)
+        size = await fill(transport)
         assert (await read_exactly(far, size + 4))[size:] == b"more"
         assert transport.get_write_buffer_size() == 0
 
@@ -153,7 +153,7 @@ async def test_a_transport_can_be_closed_in_resume_writing(on_veloop):
         protocol,
         far,
     ):
-        size = fill(transport)
+        size = await fill(transport)
         transport.write(bytes(200_000))
         assert len(await read_to_end(far)) == size + 200_000
         assert await protocol.lost is None
@@ -166,7 +166,7 @@ async def test_a_transport_can_be_aborted_in_pause_writing():
         protocol,
         far,
     ):
-        size = fill(transport)
+        size = await fill(transport)
         transport.write(bytes(200_000))
         assert await protocol.lost is None
         assert len(await read_to_end(far)) < size + 200_000
@@ -175,7 +175,7 @@ async def test_a_transport_can_be_aborted_in_pause_writing():
 
 async def test_a_new_protocol_hears_of_the_resumption():
     async with connected() as (transport, first, far):
-        size = fill(transport)
+        size = await fill(transport)
         transport.write(bytes(200_000))
         second = Recorder()
         transport.set_protocol(second)
@@ -272,7 +272,7 @@ async def test_reading_paused_after_the_end_of_the_stream_stays_quiet():
 async def test_a_slow_reader_holds_back_the_writer():
     async with both_ends() as (left, right):
         right.transport.pause_reading()
-        fill(left.transport)
+        await fill(left.transport)
         left.transport.write(bytes(100_000))
         await polled()
         assert left.events == ["made", "pause"]

@@ -69,7 +69,7 @@ async def test_an_oserror_while_receiving_ends_the_connection_quietly(loop_error
 async def test_an_error_while_receiving_discards_what_was_written(loop_errors):
     error = Failure()
     async with connected(Raises("data_received", error)) as (transport, protocol, far):
-        size = fill(transport)
+        size = await fill(transport)
         far.send(b"data")
         assert await protocol.lost is error
         assert take_only(loop_errors)["exception"] is error
@@ -111,7 +111,7 @@ async def test_an_error_in_connection_lost_is_reported_and_the_socket_is_closed(
 async def test_an_error_in_pause_writing_is_reported_and_writing_goes_on(loop_errors):
     error = Failure()
     async with connected(Raises("pause_writing", error)) as (transport, protocol, far):
-        size = fill(transport)
+        size = await fill(transport)
         transport.write(bytes(200_000))
         assert take_only(loop_errors) == {
             "message": "protocol.pause_writing() failed",
@@ -127,7 +127,7 @@ async def test_an_error_in_pause_writing_is_reported_and_writing_goes_on(loop_er
 async def test_an_error_in_resume_writing_is_reported_and_writing_goes_on(loop_errors):
     error = Failure()
     async with connected(Raises("resume_writing", error)) as (transport, protocol, far):
-        size = fill(transport)
+        size = await fill(transport)
         transport.write(bytes(200_000))
         assert len(await read_exactly(far, size + 200_000)) == size + 200_000
         await polled()

@@ -204,7 +204,7 @@ async def test_accepted_connections_are_not_delayed(loop):
 async def test_the_write_buffer_holds_what_the_kernel_did_not_take():
     async with connected() as (transport, _, far):
         assert transport.get_write_buffer_size() == 0
-        size = fill(transport)
+        size = await fill(transport)
         waiting = transport.get_write_buffer_size()
         assert 0 < waiting <= size
         transport.write(b"1234567")

@@ -118,7 +118,7 @@ async def test_thousands_of_lines_are_written():
 
 async def test_large_lines_are_written_after_what_waits():
     async with connected() as (transport, _, far):
-        size = fill(transport)
+        size = await fill(transport)
         transport.writelines([b"a" * 100_000, b"b" * 100_000])
         transport.write(b"c")
         transport.close()
@@ -164,7 +164,7 @@ async def test_a_written_bytearray_may_be_changed_afterwards(on_veloop):
     if not on_veloop and sys.version_info >= (3, 12):
         pytest.skip("asyncio's own loop keeps a reference to the caller's buffer since 3.12")
     async with connected() as (transport, _, far):
-        size = fill(transport)
+        size = await fill(transport)
         data = bytearray(b"a" * 100_000)
         transport.write(data)
         transport.write(memoryview(data))
@@ -194,7 +194,7 @@ async def test_what_was_sent_is_not_kept():
 async def test_the_end_of_the_stream_follows_the_data(kind):
     async with connected(kind=kind) as (transport, _, far):
         assert transport.can_write_eof() is True
-        size = fill(transport)
+        size = await fill(transport)
         transport.write_eof()
         assert len(await read_to_end(far)) == size
         far.send(b"answer")
@@ -234,7 +234,7 @@ async def test_no_lines_can_be_written_after_write_eof():
 
 async def test_what_is_written_while_a_close_waits_is_sent():
     async with connected() as (transport, protocol, far):
-        size = fill(transport)
+        size = await fill(transport)
         transport.close()
         transport.write(b"last")
         assert (await read_to_end(far))[size:] == b"last"

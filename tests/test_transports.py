@@ -111,19 +111,19 @@ async def test_both_sides_can_half_close_one_after_the_other(kind):
 @each_kind
 async def test_close_sends_what_was_written(kind):
     async with connected(kind=kind) as (transport, protocol, far):
-        data = bytes(range(256)) * 20_000
-        transport.write(data)
+        size = await fill(transport)
+        transport.write(bytes(range(256)) * 20_000)
         transport.close()
         assert transport.get_write_buffer_size() > 0
         assert transport.is_closing()
         assert not protocol.lost.done()
-        assert await read_to_end(far) == data
+        assert await read_to_end(far) == bytes(size) + bytes(range(256)) * 20_000
         assert await protocol.lost is None
 
 
 async def test_close_stops_reading_at_once():
     async with connected() as (transport, protocol, far):
-        fill(transport)
+        await fill(transport)
         transport.close()
         far.send(b"too late")
         await polled()
@@ -133,7 +133,7 @@ async def test_close_stops_reading_at_once():
 @each_kind
 async def test_abort_discards_what_was_not_sent(kind):
     async with connected(kind=kind) as (transport, protocol, far):
-        size = fill(transport)
+        size = await fill(transport)
         assert transport.get_write_buffer_size() > 0
         transport.abort()
         assert transport.get_write_buffer_size() == 0
@@ -144,7 +144,7 @@ async def test_abort_discards_what_was_not_sent(kind):
 
 async def test_abort_cuts_a_close_short():
     async with connected() as (transport, protocol, far):
-        size = fill(transport)
+        size = await fill(transport)
         transport.close()
         await polled()
         assert not protocol.lost.done()
@@ -251,7 +251,7 @@ async def test_a_peer_that_leaves_while_we_write_ends_the_connection():
 async def test_a_reset_ends_a_transport_that_has_data_to_send():
     async with connected() as (transport, protocol, far):
         transport.pause_reading()
-        fill(transport)
+        await fill(transport)
         reset(far)
         assert isinstance(await protocol.lost, ConnectionResetError)
         assert transport.get_write_buffer_size() == 0
@@ -293,7 +293,8 @@ async def test_the_repr_shows_the_descriptor_and_the_state():
         shape = rf"<\w+ fd={descriptor} read=polling write=<idle, bufsize=0>>"
         assert re.fullmatch(shape, repr(transport))
         transport.pause_reading()
-        size = fill(transport) and transport.get_write_buffer_size()
+        await fill(transport)
+        size = transport.get_write_buffer_size()
         shape = rf"<\w+ fd={descriptor} read=idle write=<polling, bufsize={size}>>"
         assert re.fullmatch(shape, repr(transport))
         transport.abort()

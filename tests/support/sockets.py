@@ -112,13 +112,24 @@ def reset(sock: socket.socket) -> None:
     sock.close()
 
 
-def fill(transport: Any) -> int:
-    """Writes until the kernel takes no more; answers how much was written in all."""
+async def fill(transport: Any) -> int:
+    """Writes until the kernel takes no more and something waits; answers how much was written in all."""
     total = 0
     while transport.get_write_buffer_size() == 0:
         transport.write(bytes(1 << 16))
         total += 1 << 16
+        await polled(1)
     return total
+
+
+def fill_kernel(sock: socket.socket) -> int:
+    """Sends on a non-blocking socket until the kernel takes no more; answers how much it took."""
+    total = 0
+    while True:
+        try:
+            total += sock.send(bytes(1 << 16))
+        except BlockingIOError:
+            return total
 
 
 def has_ipv6() -> bool:
