@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 from harness import catalogue, loops, report, runner
@@ -76,9 +77,10 @@ def machine() -> dict[str, object]:
 def print_tables(rows: Sequence[Row], names: Sequence[str], baseline: str) -> None:
     shown = [*names, LIMIT] if any(LIMIT in row.results for row in rows) else list(names)
     notes = report.Footnotes()
+    cpu_cell = partial(report.cpu_cell, baseline=baseline)
     report.print_table(report.result_table(rows, shown, baseline, notes))
     print()
-    report.print_table(report.detail_table(rows, shown, "CPU time per operation", report.cpu_cell))
+    report.print_table(report.detail_table(rows, shown, "CPU time per operation", cpu_cell))
     print()
     latencies = report.detail_table(rows, shown, "latency p50 / p99 / p99.9 in µs", report.latency_cell)
     if len(latencies) > 1:

@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from harness import catalogue, loops, programs
+from harness.catalogue import Workload
+from harness.loops import LoopFactory
 from harness.measure import measure_limit, measure_sampled, measure_served, measure_timed
 from harness.model import LIMIT, Measurement, Served, Task, Timed
 
@@ -24,9 +26,24 @@ def measure(task: Task) -> Measurement:
     programs.pin(task.server_core)
     new_loop = loops.resolve(task.loop).load()
     loop = new_loop()
-    reported: list[dict[str, Any]] = []
-    loop.set_exception_handler(lambda _loop, context: reported.append(context))
+    reported: list[object] = []
+
+    def note_and_stop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        reported.append(context.get("exception") or context.get("message"))
+        loop.stop()  # or a callback that fails would leave the work waiting for ever
+
+    loop.set_exception_handler(note_and_stop)
     asyncio.set_event_loop(loop)
+    try:
+        return _measure_on(loop, new_loop, workload, task)
+    finally:
+        if reported:
+            raise RuntimeError(f"the loop reported {reported[0]!r}")
+
+
+def _measure_on(
+    loop: asyncio.AbstractEventLoop, new_loop: LoopFactory, workload: Workload, task: Task
+) -> Measurement:
     with ExitStack() as helpers:
         offers = {
             "new_loop": lambda: new_loop,
@@ -39,9 +56,7 @@ def measure(task: Task) -> Measurement:
             result = measure_served(loop, work, task)
         else:
             result = measure_sampled(work, task.seconds)
-        if reported:
-            problem = reported[0].get("exception") or reported[0].get("message")
-            raise RuntimeError(f"the loop reported {problem!r}")
+        loop.set_exception_handler(None)  # from here on, only the clean-up can fail
         work.close()
     loop.close()
     return result

@@ -1,9 +1,9 @@
 """The vocabulary shared by workloads, the child that measures one of them, and the runner that compares.
 
-A workload is a module in ``workloads/``. Its docstring's first line is the row's title, ``GRID`` maps each
-parameter to its values (the first of each makes the row shown by default), and ``prepare(loop, **parameters)``
-returns one of the three kinds of work below. A parameter of ``prepare`` named ``new_loop`` gets the factory of
-the loop under test, one named ``echo_server`` the address of a C echo server on the other core.
+A workload is a module in ``workloads/``. Its docstring's first line is the row's title; ``GRID`` maps each
+parameter to its values, of which the first make the row shown by default; ``prepare(loop, **parameters)``
+returns one of the three kinds of work below. A parameter of ``prepare`` named ``new_loop`` gets the factory
+of the loop under test, one named ``echo_server`` the address of a C echo server on the other core.
 
 Optional are ``ORDER`` (the row's place), ``THREADS`` (do not pin) and ``limit(**parameters)``, the load under
 which the C echo server is the row's limit.

@@ -84,8 +84,11 @@ def detail_table(
     return table
 
 
-def cpu_cell(row: Row, loop: str) -> str:
-    return f"{row.cpu_us(loop).median:.3g} µs"
+def cpu_cell(row: Row, loop: str, baseline: str) -> str:
+    """CPU time, and how many times less it is than the baseline's: steadier than a rate on a busy machine."""
+    used = f"{row.cpu_us(loop).median:.3g} µs"
+    ratio = row.cpu_ratio(loop, baseline)
+    return used if ratio is None or loop == baseline else f"{used} ({ratio.median:.2f}x)"
 
 
 def latency_cell(row: Row, loop: str) -> str:

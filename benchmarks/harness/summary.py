@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,26 +52,47 @@ class Row:
 
         None when one of them has no figure, or one that is not positive (a timer that fires early).
         """
+
+        def gain(ours: Measurement, theirs: Measurement) -> float:
+            if ours.value <= 0 or theirs.value <= 0:
+                return 0.0
+            return ours.value / theirs.value if ours.higher_is_better else theirs.value / ours.value
+
+        return self._paired(loop, baseline, gain)
+
+    def cpu_ratio(self, loop: str, baseline: str) -> Spread | None:
+        """How many times less CPU time an operation takes than on the baseline."""
+
+        def gain(ours: Measurement, theirs: Measurement) -> float:
+            return theirs.cpu_us_per_op / ours.cpu_us_per_op if ours.cpu_us_per_op else 0.0
+
+        return self._paired(loop, baseline, gain)
+
+    def _paired(
+        self, loop: str, baseline: str, gain: Callable[[Measurement, Measurement], float]
+    ) -> Spread | None:
         if not (self.measured(loop) and self.measured(baseline)):
             return None
-        pairs = list(zip(self.results[loop], self.results[baseline], strict=False))
-        if any(ours.value <= 0 or theirs.value <= 0 for ours, theirs in pairs):
-            return None
-        if pairs[0][0].higher_is_better:
-            return Spread.of([ours.value / theirs.value for ours, theirs in pairs])
-        return Spread.of([theirs.value / ours.value for ours, theirs in pairs])
+        gains = [gain(*pair) for pair in zip(self.results[loop], self.results[baseline], strict=False)]
+        return Spread.of(gains) if all(gains) else None
 
     def to_json(self, baseline: str) -> dict[str, Any]:
         loops: dict[str, Any] = {}
         for loop, results in self.results.items():
             entry: dict[str, Any] = {"error": self.error(loop), "rounds": [one.to_json() for one in results]}
             if self.measured(loop):
-                value, ratio = self.value(loop), self.ratio(loop, baseline)
+                value, ratio, cpu = (
+                    self.value(loop),
+                    self.ratio(loop, baseline),
+                    self.cpu_ratio(loop, baseline),
+                )
                 entry |= {"median": value.median, "min": value.low, "max": value.high}
                 entry |= {"unit": results[0].unit, "higher_is_better": results[0].higher_is_better}
                 entry |= {"cpu_us_per_op": self.cpu_us(loop).median}
                 if ratio:
                     entry |= {"ratio": ratio.median, "ratio_min": ratio.low, "ratio_max": ratio.high}
+                if cpu:
+                    entry["cpu_ratio"] = cpu.median
             loops[loop] = entry
         return {
             "workload": self.workload,

@@ -6,6 +6,7 @@ The protocol lends its buffer to the transport; it writes back a copy, because t
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from harness.model import Load, Served
 from harness.serving import serve_protocol
@@ -16,7 +17,7 @@ BUFFER_SIZE = 65_536
 
 
 class BufferedEcho(asyncio.BufferedProtocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: Any) -> None:
         self.write = transport.write
         self.buffer = memoryview(bytearray(BUFFER_SIZE))
 

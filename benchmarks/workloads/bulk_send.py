@@ -6,6 +6,7 @@ A protocol that writes until it is told to pause; the other side throws the byte
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from harness.model import Load, Served
 from harness.serving import serve_protocol
@@ -21,7 +22,7 @@ def prepare(loop: asyncio.AbstractEventLoop, connections: int, size: int) -> Ser
     class Pump(asyncio.Protocol):
         flowing = True
 
-        def connection_made(self, transport: asyncio.Transport) -> None:
+        def connection_made(self, transport: Any) -> None:
             self.transport = transport
             self.pump()
 

@@ -6,6 +6,7 @@ A Protocol that writes back what it is given.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from harness.model import Load, Served
 from harness.serving import serve_protocol
@@ -15,7 +16,7 @@ GRID = {"connections": [10, 1, 100], "size": [1_024, 64, 16_384]}
 
 
 class Echo(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: Any) -> None:
         self.write = transport.write
 
     def data_received(self, data: bytes) -> None:

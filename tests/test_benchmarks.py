@@ -1,0 +1,106 @@
+"""The benchmarks run: every workload for a moment on both loops; that figures are positive is all we ask."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+from harness import catalogue, loops, runner  # noqa: E402
+from harness.model import Measurement  # noqa: E402
+from harness.summary import Row  # noqa: E402
+
+MOMENT = 0.02
+LOOPS = [name for name in ("asyncio", "veloop") if loops.resolve(name).installed]
+SMALLER = {"timers_fire": {"timers": 1_000}}
+
+needs_load_generator = pytest.mark.skipif(
+    sys.platform != "linux" or shutil.which("cc") is None, reason="the load generator is C, on epoll"
+)
+
+
+@needs_load_generator
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("workload", catalogue.load_all(), ids=lambda workload: workload.name)
+def test_workload_gives_a_figure(workload, loop):
+    parameters = {**next(workload.points()), **SMALLER.get(workload.name, {})}
+    result = runner.measure_in_child(runner.make_task(workload, parameters, loop, MOMENT))
+    if result.error.endswith("is not installed"):
+        pytest.skip(result.error)
+    assert not result.error
+    assert result.operations > 0
+    assert result.seconds > 0
+    if result.unit == "µs":
+        assert -0.001 < result.value / 1e6 < 1, "a timer's lateness"
+    else:
+        assert result.value > 0
+    assert result.cpu_us_per_op >= 0
+
+
+@needs_load_generator
+def test_compare_prints_tables_and_writes_json(tmp_path):
+    output = tmp_path / "results.json"
+    command = [sys.executable, str(BENCHMARKS / "compare.py"), "--rounds", "2", "--seconds", str(MOMENT)]
+    command += ["--loops", "asyncio,other=asyncio:SelectorEventLoop,absent=no_such_module:factory"]
+    command += ["--only", "chain,protocol_ech?", "--json", str(output)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+
+    assert "left out: absent" in done.stderr
+    assert "chain: each callback schedules the next" in done.stdout
+    results = json.loads(output.read_text())
+    assert set(results["loops"]) == {"asyncio", "other"}
+    chain, echo = results["rows"]
+    assert set(chain["loops"]) == {"asyncio", "other"}
+    assert set(echo["loops"]) == {"asyncio", "other", "C"}
+    for loop in echo["loops"].values():
+        assert not loop["error"]
+        assert 0 < loop["min"] <= loop["median"] <= loop["max"]
+        assert loop["ratio"] > 0
+        assert loop["unit"] == "op/s"
+        assert [set(one["latency_us"]) for one in loop["rounds"]] == [{"p50", "p99", "p999"}] * 2
+
+
+def test_workload_that_fails_gives_its_reason():
+    workload = catalogue.load("chain")
+    task = runner.make_task(workload, {"links": "not a number"}, "asyncio", MOMENT)
+    assert runner.measure_in_child(task).error.startswith("RuntimeError: the loop reported TypeError")
+
+
+def test_ratio_compares_rounds_with_each_other_and_more_is_better():
+    fast_then_slow = [Measurement(value=20.0), Measurement(value=2.0)]
+    slow_then_slower = [Measurement(value=10.0), Measurement(value=1.0)]
+    row = Row("name", "title", {}, {"asyncio": slow_then_slower, "other": fast_then_slow})
+    ratio = row.ratio("other", "asyncio")
+    assert (ratio.low, ratio.median, ratio.high) == (2.0, 2.0, 2.0)
+
+    times = {"asyncio": [Measurement(value=60.0, higher_is_better=False)]}
+    times["other"] = [Measurement(value=30.0, higher_is_better=False)]
+    assert Row("name", "title", {}, times).ratio("other", "asyncio").median == 2.0
+
+
+def test_row_without_a_figure_has_no_ratio_but_a_reason():
+    results = {"asyncio": [Measurement(value=1.0)], "other": [Measurement(error="killed by signal 6")]}
+    row = Row("name", "title", {}, results)
+    assert row.ratio("other", "asyncio") is None
+    assert row.error("other") == "killed by signal 6"
+
+
+def test_loop_is_found_by_name_or_by_specification():
+    assert loops.resolve("uvloop").module == "uvloop"
+    named = loops.resolve("mine=package.module:make")
+    assert (named.name, named.module, named.factory) == ("mine", "package.module", "make")
+    assert loops.resolve(named.text) == named
+    with pytest.raises(ValueError, match="unknown loop"):
+        loops.resolve("no_such_loop")
+
+
+def test_every_workload_has_a_title_of_its_own():
+    titles = [workload.title() for workload in catalogue.load_all()]
+    assert len(set(titles)) == len(titles)
