@@ -30,7 +30,7 @@ def outcomes(request: pytest.FixtureRequest, world: example_world.World) -> Iter
 def test_program_prints_what_it_should(name: str, on_veloop: bool, outcomes: Outcomes) -> None:
     loop = "veloop" if on_veloop else "asyncio"
     outcome = outcomes((name, loop))
-    assert (outcome.status, outcome.errors) == (0, "")
+    assert (outcome.errors, outcome.status) == ("", 0)
     assert outcome.output == PROGRAMS[name].expected
     assert outcome.ran_only_on(loop), outcome.loops
 

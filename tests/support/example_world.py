@@ -11,6 +11,7 @@ Usable without pytest::
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -28,6 +29,8 @@ LoopName = Literal["veloop", "asyncio"]
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 CHILD_STARTUP = Path(__file__).parent / "child_startup"
+
+PROGRAM_SECONDS = 40  # A bound for a program that hangs: the longest take seven.
 
 
 @dataclass(frozen=True)
@@ -74,28 +77,28 @@ class World:
     hosts: named_hosts.NamedHosts
     folder: Path
 
-    def run(
-        self, program: Path, loop: LoopName, *, working_folder: Path | None = None, timeout: float = 60
-    ) -> Outcome:
+    def run(self, program: Path, loop: LoopName, *, working_folder: Path | None = None) -> Outcome:
         """Runs ``python program``, or ``python -m veloop program``, to its end."""
         report = self.folder / f"report-{uuid.uuid4().hex}"
+        report.touch()
         command = [sys.executable, *(["-m", "veloop"] if loop == "veloop" else []), str(program)]
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
-            finished = subprocess.run(
+            child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=timeout,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 encoding="utf-8",
                 errors="replace",
                 cwd=working_folder or scratch,
                 env=self.environment() | {"VELOOP_TEST_REPORT": str(report)},
             )
+            output, errors = _communicate(child)
         lines = [line.split(" ", 1) for line in report.read_text().splitlines()]
         loops = [value for kind, value in lines if kind == "loop"]
         # A program's helper processes report too; the program itself is the last to end.
-        seconds = [float(value) for kind, value in lines if kind == "seconds"][-1]
-        return Outcome(finished.stdout, finished.stderr, finished.returncode, loops, seconds)
+        seconds = [float(value) for kind, value in lines if kind == "seconds"]
+        return Outcome(output, errors, child.returncode, loops, seconds[-1] if seconds else math.inf)
 
     def environment(self) -> dict[str, str]:
         """Variables that lead a child to the local servers; everything else is ours."""
@@ -105,6 +108,7 @@ class World:
         return inherited | {
             "PYTHONPATH": os.pathsep.join(python_path),
             "PYTHONIOENCODING": "utf-8",
+            "PYTHONUNBUFFERED": "1",  # A program that has to be killed has still told how far it came.
             "SSL_CERT_FILE": authority,
             "REQUESTS_CA_BUNDLE": authority,
             "VELOOP_TEST_NAMES": json.dumps(self._names()),
@@ -114,6 +118,16 @@ class World:
     def _names(self) -> dict[str, str]:
         """The port of PostgreSQL that the documents' example leaves out, and the hosts that they name."""
         return self.hosts.names() | {"localhost:5432": f"{self.database.host}:{self.database.port}"}
+
+
+def _communicate(child: subprocess.Popen[str]) -> tuple[str, str]:
+    """What the child writes; one that hangs is killed, and what it wrote until then tells where."""
+    try:
+        return child.communicate(timeout=PROGRAM_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        output, errors = child.communicate(timeout=10)
+        return output, f"{errors}\nkilled: it did not end within {PROGRAM_SECONDS} seconds"
 
 
 @contextmanager
