@@ -1,0 +1,94 @@
+#pragma once
+// Callback: the native asyncio.Handle. A function, its arguments (up to three inline) and its context.
+//
+// It lives inside a Python object whose base class really is asyncio.Handle. Arguments are kept where
+// vectorcall wants them, with a free slot in front, so running one copies nothing. cancel() drops the
+// function and the arguments at once, unless they are running.
+#include <Python.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "py/ref.hpp"
+#include "py/state.hpp"
+
+namespace veloop::core {
+
+class Loop;
+
+struct Callback {
+  static constexpr int kInlineArgs = 3;
+  enum class Kind : std::uint8_t {
+    kHandle,   // ours, run once or as a reader or writer
+    kTimer,    // the base of a Timer
+    kForeign,  // stands for an asyncio.Handle made elsewhere: function is that handle
+  };
+  // What only debug mode and repr() need.
+  struct Debug {
+    py::Ref<> source_traceback;
+    py::Ref<> repr;
+  };
+
+  PyObject* self = nullptr;  // the Python object this is a part of
+  Loop* loop = nullptr;
+  py::Ref<> loop_object;  // keeps `loop` alive
+  py::Ref<> function;
+  py::Ref<> context;
+  PyObject* scratch = nullptr;  // vectorcall's free slot, in front of the arguments
+  py::Ref<> args[kInlineArgs];  // or args[0] is a tuple, when args_in_tuple
+  std::unique_ptr<Debug> debug;
+  std::uint8_t arg_count = 0;
+  bool args_in_tuple = false;
+  bool cancelled = false;
+  bool dropped = false;  // function and arguments count as gone (they go after a run in progress)
+  bool running = false;
+  bool threadsafe = false;  // cancel() from another thread waits while it runs (asyncio from 3.14 on)
+  Kind kind = Kind::kHandle;
+
+  template <class V>
+  int visit_refs(V&& visit) {
+    if (int stop = visit(loop_object)) return stop;
+    if (int stop = visit(function)) return stop;
+    if (int stop = visit(context)) return stop;
+    for (py::Ref<>& argument : args) {
+      if (int stop = visit(argument)) return stop;
+    }
+    if (debug) {
+      if (int stop = visit(debug->source_traceback)) return stop;
+    }
+    return 0;
+  }
+
+  void drop_function_and_arguments() noexcept;
+};
+
+// Fills in what every kind of handle has. `context` may be null or None: the current one is copied.
+// False, with an error set, on failure.
+[[nodiscard]] bool fill(Callback& callback, Loop& loop, PyObject* function, PyObject* const* args,
+                        Py_ssize_t count, PyObject* context) noexcept;
+
+// A new handle, not yet queued anywhere. Null, with an error set, on failure.
+Callback* new_callback(Loop& loop, PyObject* function, PyObject* const* args, Py_ssize_t count,
+                       PyObject* context) noexcept;
+
+// A new handle that stands for one made elsewhere (an asyncio.Handle for a signal, for instance).
+Callback* new_foreign_callback(Loop& loop, PyObject* handle) noexcept;
+
+// Runs it. An exception goes to the loop's exception handler; false only if SystemExit or
+// KeyboardInterrupt is set and must leave the loop.
+[[nodiscard]] bool run(Callback& callback) noexcept;
+
+// The native part of a Handle or TimerHandle of ours, else null (no error set).
+Callback* as_callback(const py::State& state, PyObject* object) noexcept;
+
+// Makes the Handle type. Null, with an error set, on failure.
+py::Ref<PyTypeObject> make_handle_type(PyObject* module) noexcept;
+
+// Getters and methods that Handle and TimerHandle share (the types differ in where Callback lies).
+PyObject* handle_cancel(Callback& callback) noexcept;
+PyObject* handle_args(const Callback& callback) noexcept;
+PyObject* handle_run(Callback& callback) noexcept;
+PyObject* handle_repr_cache(const Callback& callback) noexcept;
+PyObject* handle_source_traceback(const Callback& callback) noexcept;
+
+}  // namespace veloop::core

@@ -1,0 +1,50 @@
+#include "core/inbox.hpp"
+
+namespace veloop::core {
+
+uv::Status Inbox::open(uv_loop_t* loop) {
+  // The callback has nothing to do: being woken is all that is wanted.
+  return uv::open(async_, [loop](uv_async_t* async) { return uv_async_init(loop, async, [](uv_async_t*) {}); });
+}
+
+void Inbox::close() {
+  const std::lock_guard lock(mutex_);
+  async_.reset();
+}
+
+void Inbox::put(Callback& callback) {
+  bool first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    first = incoming_.empty();
+    incoming_.push_back(&callback);
+    py::retain(callback.self);
+    filled_.store(true, std::memory_order_seq_cst);
+  }
+  if (first) wake_if_asleep();
+}
+
+void Inbox::wake() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (async_) uv_async_send(async_.get());
+}
+
+const std::vector<Callback*>& Inbox::take() {
+  taken_.clear();
+  const std::lock_guard lock(mutex_);
+  taken_.swap(incoming_);
+  filled_.store(false, std::memory_order_relaxed);
+  return taken_;
+}
+
+void Inbox::clear() noexcept {
+  std::vector<Callback*> dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    dropped.swap(incoming_);
+    filled_.store(false, std::memory_order_relaxed);
+  }
+  for (Callback* callback : dropped) py::drop(callback->self);
+}
+
+}  // namespace veloop::core

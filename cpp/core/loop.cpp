@@ -1,0 +1,313 @@
+#include "core/loop.hpp"
+
+#include <cerrno>
+#include <cmath>
+
+#include "py/call.hpp"
+#include "py/error.hpp"
+#include "py/gil.hpp"
+
+namespace veloop::core {
+namespace {
+
+// A chain of callbacks, each scheduling the next, is polled for I/O at least this often: whichever of the
+// two comes first. asyncio polls at every turn, which is what makes such a chain nine times slower.
+constexpr unsigned kTurnsBetweenPolls = 64;
+constexpr std::uint64_t kNanosBetweenPolls = 100'000;
+
+constexpr double kNanosPerSecond = 1e9;
+constexpr double kLongestWait = 24 * 3600.0;  // seconds; asyncio's MAXIMUM_SELECT_TIMEOUT
+
+}  // namespace
+
+Loop::Loop(py::State& state, PyObject* module, PyObject* self)
+    : state_(state), self_(self), module_(py::share(module)) {}
+
+Loop::~Loop() { close(); }
+
+bool Loop::open() {
+  int error_number = uv::open(uv_loop_).error_number();
+  if (error_number == 0) poller_ = Poller::open(uv_loop_.get(), error_number);
+  if (error_number == 0) error_number = inbox_.open(uv_loop_.get()).error_number();
+  if (error_number == 0) return true;
+  errno = error_number;
+  PyErr_SetFromErrno(PyExc_OSError);
+  return false;
+}
+
+void Loop::close() noexcept {
+  clear_refs();
+  poller_.reset();
+  inbox_.close();
+  uv_loop_.reset();
+}
+
+double Loop::monotonic() noexcept {
+  // The same clock and the same rounding as time.monotonic().
+  return static_cast<double>(uv_hrtime()) / kNanosPerSecond;
+}
+
+bool Loop::now(double& seconds) noexcept {
+  if (!custom_time_) {
+    seconds = monotonic();
+    return true;
+  }
+  const auto value = py::call_method(self_, state_.names.time.get());
+  if (!value) return false;
+  seconds = PyFloat_AsDouble(value.get());
+  return seconds != -1.0 || PyErr_Occurred() == nullptr;
+}
+
+void Loop::enqueue(Callback& callback) {
+  ready_.push(reinterpret_cast<Entry>(&callback));
+  py::retain(callback.self);
+}
+
+void Loop::enqueue(Task& task) {
+  ready_.push(reinterpret_cast<Entry>(&task) | kTaskBit);
+  py::retain(task.owner());
+}
+
+void Loop::call_after_callback(FlushNode& node) noexcept {
+  if (node.queued_) return;
+  node.queued_ = true;
+  node.next_ = flush_first_;
+  flush_first_ = &node;
+  py::retain(node.flush_owner());
+}
+
+bool Loop::flush_pending() noexcept {
+  bool go_on = true;
+  while (flush_first_ != nullptr) {
+    FlushNode* node = flush_first_;
+    flush_first_ = node->next_;
+    node->queued_ = false;
+    const py::Ref<> owner = py::steal(node->flush_owner());
+    if (go_on) {
+      go_on = node->flush();
+    } else {
+      const py::ErrorStash stash;
+      (void)node->flush();
+      PyErr_Clear();
+    }
+  }
+  return go_on;
+}
+
+// ---- one turn -------------------------------------------------------------------------------------
+
+bool Loop::run_until_stopped() noexcept {
+  turns_since_poll_ = kTurnsBetweenPolls;  // A new run begins with a look at I/O, as asyncio's does.
+  do {
+    if (!run_once()) return false;
+  } while (!stopping_);
+  return true;
+}
+
+bool Loop::run_once() noexcept {
+  return py::guard([this] {
+    if (poller_ == nullptr) {
+      PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
+      return false;
+    }
+    take_inbox();
+    if (!may_skip_poll() && !poll()) return false;
+    take_inbox();
+    return queue_due_timers() && run_ready();
+  });
+}
+
+void Loop::take_inbox() {
+  if (inbox_.empty()) return;
+  // The references pass from the inbox to the queue.
+  for (Callback* callback : inbox_.take()) ready_.push(reinterpret_cast<Entry>(callback));
+}
+
+bool Loop::may_skip_poll() noexcept {
+  if (ready_.empty() || stopping_ || custom_time_) return false;
+  if (++turns_since_poll_ >= kTurnsBetweenPolls) return false;
+  return uv_hrtime() - last_poll_ns_ < kNanosBetweenPolls;
+}
+
+bool Loop::poll() noexcept {
+  std::int64_t timeout_ns = 0;
+  if (ready_.empty() && !stopping_ && !timeout_until_next_timer(timeout_ns)) return false;
+  const bool ok = wait(timeout_ns);
+  turns_since_poll_ = 0;
+  last_poll_ns_ = uv_hrtime();
+  if (!ok) return false;
+  for (const Poller::Event& event : poller_->events()) {
+    Watcher* watcher = poller_->find(event.fd);
+    if (watcher == nullptr) continue;
+    const unsigned events = event.events & watcher->interest();
+    if (events != 0) watcher->on_events(events);
+  }
+  return PyErr_Occurred() == nullptr;
+}
+
+bool Loop::timeout_until_next_timer(std::int64_t& timeout_ns) noexcept {
+  timeout_ns = Poller::kForever;
+  if (timers_.empty()) return true;
+  double seconds = 0;
+  if (!now(seconds)) return false;
+  double remaining = timers_.next_deadline() - seconds;
+  if (!(remaining > 0)) remaining = 0;
+  if (remaining > kLongestWait) remaining = kLongestWait;
+  timeout_ns = static_cast<std::int64_t>(std::ceil(remaining * kNanosPerSecond));
+  return true;
+}
+
+bool Loop::wait(std::int64_t timeout_ns) noexcept {
+  int error_number = 0;
+  if (timeout_ns == 0) {
+    error_number = poller_->wait(0);
+  } else {
+    inbox_.set_asleep(true);
+    // Checked after the flag is up: whoever fills the inbox from now on wakes us.
+    const bool nothing_came = inbox_.empty();
+    {
+      const py::GilReleased released;
+      error_number = poller_->wait(nothing_came ? timeout_ns : 0);
+    }
+    inbox_.set_asleep(false);
+  }
+  if (error_number != 0 && error_number != EINTR) {
+    errno = error_number;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return false;
+  }
+  // Python's own signal handlers: KeyboardInterrupt leaves the loop from here.
+  return PyErr_CheckSignals() == 0;
+}
+
+bool Loop::queue_due_timers() noexcept {
+  if (timers_.empty()) return true;
+  double seconds = 0;
+  if (!now(seconds)) return false;
+  return py::guard([this, seconds] {
+    while (!timers_.empty() && timers_.next_deadline() <= seconds) {
+      Timer* timer = timers_.take_next();
+      // The reference passes from the heap to the queue.
+      ready_.push(reinterpret_cast<Entry>(static_cast<Callback*>(timer)));
+    }
+    return true;
+  });
+}
+
+bool Loop::run_ready() noexcept {
+  // Exactly what was ready when the turn began: what these schedule belongs to the next one.
+  for (std::size_t left = ready_.size(); left > 0 && !ready_.empty(); --left) {
+    const Entry entry = ready_.pop();
+    const bool go_on = debug_ ? run_entry_in_debug(entry) : run_entry(entry);
+    if (flush_first_ != nullptr && !flush_pending()) return false;
+    if (!go_on) return false;
+  }
+  return true;
+}
+
+bool Loop::run_entry(Entry entry) noexcept {
+  if ((entry & kTaskBit) != 0) {
+    auto* task = reinterpret_cast<Task*>(entry & ~kTaskBit);
+    const py::Ref<> owner = py::steal(task->owner());
+    return task->perform();
+  }
+  auto* callback = reinterpret_cast<Callback*>(entry);
+  const py::Ref<> handle = py::steal(callback->self);
+  return callback->cancelled || run(*callback);
+}
+
+bool Loop::run_entry_in_debug(Entry entry) noexcept {
+  py::Ref<> what;
+  bool is_handle = false;
+  if ((entry & kTaskBit) != 0) {
+    what = py::share(reinterpret_cast<Task*>(entry & ~kTaskBit)->owner());
+  } else {
+    auto* callback = reinterpret_cast<Callback*>(entry);
+    is_handle = !callback->cancelled;
+    what = py::share(callback->kind == Callback::Kind::kForeign ? callback->function.get() : callback->self);
+  }
+  double begin = 0;
+  double end = 0;
+  if (is_handle && PyObject_SetAttr(self_, state_.names._current_handle.get(), what.get()) < 0) return false;
+  if (!now(begin)) return false;
+  const bool go_on = run_entry(entry);
+  if (!go_on) {
+    const py::ErrorStash stash;
+    if (PyObject_SetAttr(self_, state_.names._current_handle.get(), Py_None) < 0) PyErr_Clear();
+    return false;
+  }
+  if (PyObject_SetAttr(self_, state_.names._current_handle.get(), Py_None) < 0 || !now(end)) return false;
+  const auto limit = py::get_attr(self_, state_.names.slow_callback_duration.get());
+  if (!limit) return false;
+  const double slow = PyFloat_AsDouble(limit.get());
+  if (slow == -1.0 && PyErr_Occurred() != nullptr) return false;
+  if (end - begin < slow) return true;
+  const auto duration = py::steal(PyFloat_FromDouble(end - begin));
+  return duration && py::call_method(self_, state_.names._report_slow.get(), what.get(), duration.get());
+}
+
+// ---- reports --------------------------------------------------------------------------------------
+
+bool Loop::report_callback_error(Callback& callback) noexcept {
+  const auto exception = py::take_exception();
+  PyObject* handle = callback.kind == Callback::Kind::kForeign ? callback.function.get() : callback.self;
+  return static_cast<bool>(
+      py::call_method(self_, state_.names._callback_failed.get(), handle, exception.get()));
+}
+
+bool Loop::record_source(Callback& callback) noexcept {
+  PyFrameObject* frame = PyEval_GetFrame();
+  if (frame == nullptr) return true;
+  auto stack = py::call(state_.library.extract_stack.get(), reinterpret_cast<PyObject*>(frame));
+  if (!stack) return false;
+  callback.debug = std::make_unique<Callback::Debug>();
+  callback.debug->source_traceback = std::move(stack);
+  return true;
+}
+
+void Loop::wait_while_running(const Callback& callback) noexcept {
+  if (!on_foreign_thread()) return;
+  const py::GilReleased released;
+  std::unique_lock lock(ran_mutex_);
+  ran_.wait(lock, [&callback] { return !callback.running; });
+}
+
+void Loop::notify_callback_ran() noexcept {
+  const std::lock_guard lock(ran_mutex_);
+  ran_.notify_all();
+}
+
+// ---- references -----------------------------------------------------------------------------------
+
+int Loop::visit_refs(visitproc visit, void* arg) {
+  Py_VISIT(module_.get());
+  for (std::size_t i = 0; i < ready_.size(); ++i) {
+    const Entry entry = ready_[i];
+    PyObject* object = (entry & kTaskBit) != 0 ? reinterpret_cast<Task*>(entry & ~kTaskBit)->owner()
+                                               : reinterpret_cast<Callback*>(entry)->self;
+    Py_VISIT(object);
+  }
+  for (std::size_t i = 0; i < timers_.size(); ++i) Py_VISIT(timers_.at(i)->self);
+  const int stop = inbox_.visit([&](Callback* callback) { return visit(callback->self, arg); });
+  if (stop != 0) return stop;
+  return extension_ ? extension_->visit_refs(visit, arg) : 0;
+}
+
+void Loop::clear_refs() noexcept {
+  while (!ready_.empty()) {
+    const Entry entry = ready_.pop();
+    py::drop((entry & kTaskBit) != 0 ? reinterpret_cast<Task*>(entry & ~kTaskBit)->owner()
+                                     : reinterpret_cast<Callback*>(entry)->self);
+  }
+  timers_.clear();
+  inbox_.clear();
+  while (flush_first_ != nullptr) {
+    FlushNode* node = flush_first_;
+    flush_first_ = node->next_;
+    node->queued_ = false;
+    py::drop(node->flush_owner());
+  }
+  if (extension_) extension_->clear();
+}
+
+}  // namespace veloop::core

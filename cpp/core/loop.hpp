@@ -1,0 +1,175 @@
+#pragma once
+// Loop: the native half of an event loop, and one turn of it.
+//
+// It owns libuv's loop, the poller, the queue of what is ready, the timers and the inbox, each a member
+// with a file of its own. It knows nothing of transports: the I/O layer hangs its tables on extension()
+// and is called through Watcher (something became ready) and FlushNode (bytes wait to be sent).
+//
+// All of it belongs to the thread that runs the loop, except the inbox.
+#include <Python.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+#include "base/ring_queue.hpp"
+#include "core/callback.hpp"
+#include "core/inbox.hpp"
+#include "core/poller.hpp"
+#include "core/timers.hpp"
+#include "py/ref.hpp"
+#include "py/state.hpp"
+#include "uv/event_loop.hpp"
+
+namespace veloop::core {
+
+// A native object with work for the ready queue, queued among the callbacks in the order of events. The
+// queue holds a reference to owner().
+class Task {
+ public:
+  Task() = default;
+  Task(const Task&) = delete;
+  Task& operator=(const Task&) = delete;
+
+  // The Python object this is a part of (borrowed).
+  [[nodiscard]] virtual PyObject* owner() const noexcept = 0;
+  // Does the work. False only if SystemExit or KeyboardInterrupt is set and must leave the loop.
+  [[nodiscard]] virtual bool perform() noexcept = 0;
+
+ protected:
+  ~Task() = default;
+};
+
+// Something that holds bytes back until the running callback returns, to send them as one.
+class FlushNode {
+ public:
+  FlushNode() = default;
+  FlushNode(const FlushNode&) = delete;
+  FlushNode& operator=(const FlushNode&) = delete;
+
+  [[nodiscard]] virtual PyObject* flush_owner() const noexcept = 0;
+  [[nodiscard]] virtual bool flush() noexcept = 0;
+
+ protected:
+  ~FlushNode() = default;
+
+ private:
+  friend class Loop;
+  FlushNode* next_ = nullptr;
+  bool queued_ = false;
+};
+
+// What a higher layer keeps per loop.
+class Extension {
+ public:
+  virtual ~Extension() = default;
+  virtual int visit_refs(visitproc visit, void* arg) = 0;
+  // The loop is being closed, or collected: drop every reference.
+  virtual void clear() noexcept = 0;
+};
+
+class Loop {
+ public:
+  Loop(py::State& state, PyObject* module, PyObject* self);
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+  ~Loop();
+
+  // Makes the libuv loop and the poller. False, with OSError set, on failure.
+  [[nodiscard]] bool open();
+  // Drops everything that is scheduled or watched; libuv's loop is closed. A second call does nothing.
+  void close() noexcept;
+
+  [[nodiscard]] py::State& state() const noexcept { return state_; }
+  [[nodiscard]] PyObject* self() const noexcept { return self_; }
+  [[nodiscard]] TimerHeap& timers() noexcept { return timers_; }
+  [[nodiscard]] Poller* poller() noexcept { return poller_.get(); }  // null once closed
+  [[nodiscard]] Inbox& inbox() noexcept { return inbox_; }
+  [[nodiscard]] std::unique_ptr<Extension>& extension() noexcept { return extension_; }
+
+  [[nodiscard]] bool debug() const noexcept { return debug_; }
+  void set_debug(bool debug) noexcept { debug_ = debug; }
+  [[nodiscard]] bool closed() const noexcept { return closed_; }
+  void set_closed(bool closed) noexcept { closed_ = closed; }
+  [[nodiscard]] bool stopping() const noexcept { return stopping_; }
+  void set_stopping(bool stopping) noexcept { stopping_ = stopping; }
+  // threading.get_ident() of the thread that runs the loop, 0 when none does.
+  [[nodiscard]] unsigned long thread_id() const noexcept { return thread_id_; }
+  void set_thread_id(unsigned long thread_id) noexcept { thread_id_ = thread_id; }
+  [[nodiscard]] bool on_foreign_thread() const noexcept {
+    return thread_id_ != 0 && thread_id_ != PyThread_get_thread_ident();
+  }
+
+  // The clock, in seconds; loop.time() of a subclass or instance that replaced it is respected. False,
+  // with an error set, if that raises.
+  [[nodiscard]] bool now(double& seconds) noexcept;
+  // time.monotonic() without Python.
+  [[nodiscard]] static double monotonic() noexcept;
+  void set_custom_time(bool custom) noexcept { custom_time_ = custom; }
+
+  // Queues a callback, a native task, or work of a watcher. May throw std::bad_alloc.
+  void enqueue(Callback& callback);
+  void enqueue(Task& task);
+  void call_after_callback(FlushNode& node) noexcept;
+
+  // Runs turns until stop(); one turn. False, with an error set, if an exception must leave the loop.
+  [[nodiscard]] bool run_until_stopped() noexcept;
+  [[nodiscard]] bool run_once() noexcept;
+
+  // Passes the current exception to `_callback_failed(handle, exception)`; false if that raised.
+  [[nodiscard]] bool report_callback_error(Callback& callback) noexcept;
+  // Debug mode: remembers where a handle was made. False, with an error set, on failure.
+  [[nodiscard]] bool record_source(Callback& callback) noexcept;
+
+  // Handles of call_soon_threadsafe() that are cancelled while they run in another thread.
+  void wait_while_running(const Callback& callback) noexcept;
+  void notify_callback_ran() noexcept;
+
+  int visit_refs(visitproc visit, void* arg);
+  void clear_refs() noexcept;
+
+ private:
+  // A queue entry: a Callback, or a Task when the lowest bit is set.
+  using Entry = std::uintptr_t;
+  static constexpr Entry kTaskBit = 1;
+
+  [[nodiscard]] bool may_skip_poll() noexcept;
+  [[nodiscard]] bool poll() noexcept;
+  [[nodiscard]] bool wait(std::int64_t timeout_ns) noexcept;
+  [[nodiscard]] bool timeout_until_next_timer(std::int64_t& timeout_ns) noexcept;
+  [[nodiscard]] bool queue_due_timers() noexcept;
+  [[nodiscard]] bool run_ready() noexcept;
+  [[nodiscard]] bool run_entry(Entry entry) noexcept;
+  [[nodiscard]] bool run_entry_in_debug(Entry entry) noexcept;
+  [[nodiscard]] bool flush_pending() noexcept;
+  void take_inbox();
+
+  py::State& state_;
+  PyObject* self_;  // borrowed: the Python object that owns us
+  py::Ref<> module_;
+
+  base::RingQueue<Entry> ready_;
+  FlushNode* flush_first_ = nullptr;
+  bool debug_ = false;
+  bool closed_ = false;
+  bool stopping_ = false;
+  bool custom_time_ = false;
+  unsigned long thread_id_ = 0;
+  unsigned turns_since_poll_ = 0;
+  std::uint64_t last_poll_ns_ = 0;
+
+  TimerHeap timers_;
+  uv::EventLoop uv_loop_;
+  std::unique_ptr<Poller> poller_;  // before the inbox's handle is closed, after the loop is made
+  Inbox inbox_;
+  std::unique_ptr<Extension> extension_;
+
+  std::mutex ran_mutex_;
+  std::condition_variable ran_;
+};
+
+// The Loop inside an instance of the native Loop type, or of a class derived from it.
+Loop& loop_of(PyObject* self) noexcept;
+
+}  // namespace veloop::core

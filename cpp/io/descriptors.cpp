@@ -1,0 +1,256 @@
+#include "io/descriptors.hpp"
+
+#include <cerrno>
+
+#include "core/loop_type.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace veloop::io {
+
+using core::kNothing;
+using core::kReadable;
+using core::kWritable;
+
+void ForeignFd::on_events(unsigned events) noexcept {
+  py::guard([&] {
+    for (const auto& [direction, handle] : {std::pair{kReadable, &reader}, std::pair{kWritable, &writer}}) {
+      if ((events & direction) == 0 || !*handle) continue;
+      core::Callback* callback = core::as_callback(loop_.state(), handle->get());
+      if (callback->cancelled) {
+        Descriptors::of(loop_).remove_handle(watched_fd(), direction);
+        return true;  // `this` may be gone.
+      }
+      loop_.enqueue(*callback);
+    }
+    return true;
+  });
+}
+
+Descriptors& Descriptors::of(core::Loop& loop) {
+  std::unique_ptr<core::Extension>& extension = loop.extension();
+  if (!extension) extension = std::make_unique<Descriptors>(loop);
+  return static_cast<Descriptors&>(*extension);
+}
+
+int Descriptors::visit_refs(visitproc visit, void* arg) {
+  for (auto& [fd, foreign] : foreign_) {
+    Py_VISIT(foreign->reader.get());
+    Py_VISIT(foreign->writer.get());
+    Py_VISIT(foreign->file_object.get());
+  }
+  return 0;
+}
+
+void Descriptors::clear() noexcept {
+  auto foreign = std::move(foreign_);
+  foreign_.clear();
+  if (core::Poller* poller = loop_.poller()) {
+    for (auto& [fd, watcher] : foreign) poller->forget(*watcher);
+  }
+}
+
+bool Descriptors::set_handle(int fd, unsigned direction, core::Callback& handle, PyObject* file_object) {
+  std::unique_ptr<ForeignFd>& place = foreign_[fd];
+  if (!place) place = std::make_unique<ForeignFd>(loop_);
+  ForeignFd& foreign = *place;
+  const int error_number = loop_.poller()->watch(foreign, fd, foreign.interest() | direction);
+  if (error_number != 0) {
+    foreign_.erase(fd);
+    errno = error_number;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return false;
+  }
+  foreign.file_object = PyLong_Check(file_object) ? py::Ref<>() : py::share(file_object);
+  py::Ref<>& slot = direction == kReadable ? foreign.reader : foreign.writer;
+  const py::Ref<> old = std::exchange(slot, py::share(handle.self));
+  return !old || py::steal(core::handle_cancel(*core::as_callback(loop_.state(), old.get())));
+}
+
+bool Descriptors::remove_handle(int fd, unsigned direction) noexcept {
+  const auto found = foreign_.find(fd);
+  if (found == foreign_.end()) return false;
+  ForeignFd& foreign = *found->second;
+  const py::Ref<> old = std::move(direction == kReadable ? foreign.reader : foreign.writer);
+  const unsigned rest = (foreign.reader ? kReadable : 0U) | (foreign.writer ? kWritable : 0U);
+  // A descriptor closed behind our back cannot be changed any more; it is gone all the same.
+  const int error_number = loop_.poller()->watch(foreign, fd, rest);
+  if (rest == kNothing || error_number != 0) foreign_.erase(fd);
+  if (!old) return false;
+  if (!py::steal(core::handle_cancel(*core::as_callback(loop_.state(), old.get())))) PyErr_Clear();
+  return true;
+}
+
+unsigned Descriptors::interest(int fd) const noexcept {
+  const auto found = foreign_.find(fd);
+  return found == foreign_.end() ? kNothing : found->second->interest();
+}
+
+int Descriptors::find_file_object(PyObject* file_object) const noexcept {
+  for (const auto& [fd, foreign] : foreign_) {
+    if (foreign->file_object.get() == file_object) return fd;
+  }
+  return -1;
+}
+
+void Descriptors::add_user(int fd, DescriptorUser& user) {
+  const auto index = static_cast<std::size_t>(fd);
+  if (index >= users_.size()) users_.resize(index + 16);
+  users_[index] = &user;
+}
+
+void Descriptors::remove_user(int fd, const DescriptorUser& user) noexcept {
+  if (user_of(fd) == &user) users_[static_cast<std::size_t>(fd)] = nullptr;
+}
+
+DescriptorUser* Descriptors::user_of(int fd) const noexcept {
+  const auto index = static_cast<std::size_t>(fd);
+  return fd >= 0 && index < users_.size() ? users_[index] : nullptr;
+}
+
+char* Descriptors::read_buffer() {
+  if (!read_buffer_) read_buffer_ = std::make_unique_for_overwrite<char[]>(kReadBufferSize);
+  return read_buffer_.get();
+}
+
+int descriptor_number(PyObject* file_object) noexcept {
+  py::Ref<> number = py::share(file_object);
+  if (!PyLong_Check(file_object)) {
+    const auto result = py::steal(PyObject_CallMethod(file_object, "fileno", nullptr));
+    number = result ? py::steal(PyNumber_Long(result.get())) : py::Ref<>();
+    if (!number) {
+      if (!PyErr_ExceptionMatches(PyExc_AttributeError) && !PyErr_ExceptionMatches(PyExc_TypeError) &&
+          !PyErr_ExceptionMatches(PyExc_ValueError)) {
+        return -1;
+      }
+      PyErr_Clear();
+      PyErr_Format(PyExc_ValueError, "Invalid file object: %R", file_object);
+      return -1;
+    }
+  }
+  int overflow = 0;
+  const long fd = PyLong_AsLongAndOverflow(number.get(), &overflow);
+  if (overflow > 0 || fd > INT_MAX) {
+    PyErr_SetString(PyExc_OverflowError, "signed integer is greater than maximum");
+    return -1;
+  }
+  if (overflow < 0 || fd < 0) {
+    PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %S", number.get());
+    return -1;
+  }
+  return static_cast<int>(fd);
+}
+
+namespace {
+
+// asyncio refuses readers and writers for a descriptor that one of its transports uses.
+bool check_unused(core::Loop& loop, PyObject* file_object, int fd) {
+  const DescriptorUser* user = Descriptors::of(loop).user_of(fd);
+  if (user == nullptr || user->lets_go()) return true;
+  PyErr_Format(PyExc_RuntimeError, "File descriptor %R is used by transport %R", file_object, user->user());
+  return false;
+}
+
+PyObject* ensure_fd_no_transport(PyObject* self, PyObject* file_object) {
+  return py::guard([&]() -> PyObject* {
+    const int fd = descriptor_number(file_object);
+    if (fd < 0) {
+      // Negative numbers are no transport's; other methods complain about them.
+      if (!PyErr_ExceptionMatches(PyExc_ValueError) || !PyLong_Check(file_object)) return nullptr;
+      PyErr_Clear();
+    } else if (!check_unused(core::loop_of(self), file_object, fd)) {
+      return nullptr;
+    }
+    Py_RETURN_NONE;
+  });
+}
+
+py::Ref<> add(PyObject* self, PyObject* const* args, Py_ssize_t count, unsigned direction, const char* method,
+              bool check_transport) {
+  core::Loop& loop = core::loop_of(self);
+  if (count < 2) {
+    PyErr_Format(PyExc_TypeError, "%s() missing %zd required positional argument%s", method, 2 - count,
+                 count == 0 ? "s: 'fd' and 'callback'" : ": 'callback'");
+    return {};
+  }
+  const int fd = descriptor_number(args[0]);
+  if (fd < 0 || (check_transport && !check_unused(loop, args[0], fd)) || !core::check_open(loop)) return {};
+  core::Callback* handle = core::new_callback(loop, args[1], args + 2, count - 2, nullptr);
+  if (handle == nullptr) return {};
+  py::Ref<> created = py::steal(handle->self);
+  if (!Descriptors::of(loop).set_handle(fd, direction, *handle, args[0])) return {};
+  return created;
+}
+
+// Returns the handle (asyncio's private _add_reader) or None (the public add_reader).
+template <unsigned Direction, bool Public>
+PyObject* add_method(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+  constexpr const char* kName = Direction == kReadable ? "add_reader" : "add_writer";
+  return py::guard([&]() -> PyObject* {
+    py::Ref<> handle = add(self, args, count, Direction, kName, Public);
+    if (!handle) return nullptr;
+    return Public ? py::new_ref(Py_None) : handle.release();
+  });
+}
+
+template <unsigned Direction, bool Public>
+PyObject* remove_method(PyObject* self, PyObject* file_object) {
+  return py::guard([&]() -> PyObject* {
+    core::Loop& loop = core::loop_of(self);
+    Descriptors& descriptors = Descriptors::of(loop);
+    int fd = descriptor_number(file_object);
+    if (fd < 0) {
+      // A closed file object no longer tells its number, but may still be registered.
+      const int known = descriptors.find_file_object(file_object);
+      if (known < 0) return nullptr;
+      PyErr_Clear();
+      fd = known;
+    } else if (Public && !check_unused(loop, file_object, fd)) {
+      return nullptr;
+    }
+    if (loop.closed()) Py_RETURN_FALSE;
+    return PyBool_FromLong(descriptors.remove_handle(fd, Direction));
+  });
+}
+
+// What a descriptor is watched for: (reading, writing). For asyncio's repr of its own transports.
+PyObject* watched(PyObject* self, PyObject* file_object) {
+  return py::guard([&]() -> PyObject* {
+    const int fd = descriptor_number(file_object);
+    if (fd < 0) return nullptr;
+    const unsigned interest = Descriptors::of(core::loop_of(self)).interest(fd);
+    return Py_BuildValue("(ii)", (interest & kReadable) != 0, (interest & kWritable) != 0);
+  });
+}
+
+template <class F>
+PyCFunction as_method(F* function) noexcept {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
+}
+
+}  // namespace
+
+const std::vector<PyMethodDef>& descriptor_methods() {
+  static const std::vector<PyMethodDef> methods = {
+      {"add_reader", as_method(add_method<kReadable, true>), METH_FASTCALL,
+       "add_reader(fd, callback, *args)\n--\n\n"
+       "Call callback(*args) whenever `fd` (a number or an object with fileno()) can be read.\n\n"
+       "Replaces an earlier reader. The descriptor's flags are not touched. Raises PermissionError for a\n"
+       "regular file, OSError for a closed descriptor, RuntimeError for one that a transport uses."},
+      {"remove_reader", remove_method<kReadable, true>, METH_O,
+       "remove_reader(fd)\n--\n\nStop watching `fd` for reading; return whether it was watched."},
+      {"add_writer", as_method(add_method<kWritable, true>), METH_FASTCALL,
+       "add_writer(fd, callback, *args)\n--\n\nCall callback(*args) whenever `fd` can be written; see add_reader()."},
+      {"remove_writer", remove_method<kWritable, true>, METH_O,
+       "remove_writer(fd)\n--\n\nStop watching `fd` for writing; return whether it was watched."},
+      {"_add_reader", as_method(add_method<kReadable, false>), METH_FASTCALL, nullptr},
+      {"_remove_reader", remove_method<kReadable, false>, METH_O, nullptr},
+      {"_add_writer", as_method(add_method<kWritable, false>), METH_FASTCALL, nullptr},
+      {"_remove_writer", remove_method<kWritable, false>, METH_O, nullptr},
+      {"_ensure_fd_no_transport", ensure_fd_no_transport, METH_O, nullptr},
+      {"_watched", watched, METH_O, nullptr},
+  };
+  return methods;
+}
+
+}  // namespace veloop::io

@@ -1,0 +1,86 @@
+#pragma once
+// What the I/O layer keeps per loop: the readers and writers that users registered (add_reader(),
+// add_writer(), and what asyncio builds on them), and which descriptor belongs to which transport.
+//
+// Foreign descriptors are only ever watched: never closed, their flags never changed. One that was closed
+// behind our back is forgotten by the kernel, and its number can be used again at once.
+#include <Python.h>
+
+#include <array>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "core/callback.hpp"
+#include "core/loop.hpp"
+#include "py/ref.hpp"
+
+namespace veloop::io {
+
+// A native transport, as far as others must know that it uses a descriptor.
+class DescriptorUser {
+ public:
+  [[nodiscard]] virtual PyObject* user() const noexcept = 0;
+  [[nodiscard]] virtual bool lets_go() const noexcept = 0;  // closing, or lent out for sendfile
+
+ protected:
+  ~DescriptorUser() = default;
+};
+
+class ForeignFd final : public core::Watcher {
+ public:
+  explicit ForeignFd(core::Loop& loop) noexcept : loop_(loop) {}
+
+  void on_events(unsigned events) noexcept override;
+  void on_interest_lost(unsigned) noexcept override {}
+
+  py::Ref<> reader;       // Handle
+  py::Ref<> writer;       // Handle
+  py::Ref<> file_object;  // what was registered, unless it was a number
+
+ private:
+  core::Loop& loop_;
+};
+
+class Descriptors final : public core::Extension {
+ public:
+  // One read buffer serves all connections of a loop: it stays in the processor's cache.
+  static constexpr std::size_t kReadBufferSize = 256 * 1024;
+
+  explicit Descriptors(core::Loop& loop) noexcept : loop_(loop) {}
+  // The tables of `loop`, made at first use. May throw std::bad_alloc.
+  static Descriptors& of(core::Loop& loop);
+
+  int visit_refs(visitproc visit, void* arg) override;
+  void clear() noexcept override;
+
+  // Registers a handle as reader or writer (`direction` is one of core::Interest), cancelling the one that
+  // was there. False, with OSError set, on failure.
+  [[nodiscard]] bool set_handle(int fd, unsigned direction, core::Callback& handle, PyObject* file_object);
+  // Cancels and forgets. True if there was one.
+  bool remove_handle(int fd, unsigned direction) noexcept;
+  [[nodiscard]] unsigned interest(int fd) const noexcept;
+  // The number under which a file object was registered that no longer tells it; -1 if unknown.
+  [[nodiscard]] int find_file_object(PyObject* file_object) const noexcept;
+
+  void add_user(int fd, DescriptorUser& user);
+  void remove_user(int fd, const DescriptorUser& user) noexcept;
+  [[nodiscard]] DescriptorUser* user_of(int fd) const noexcept;
+
+  [[nodiscard]] char* read_buffer();
+
+ private:
+  core::Loop& loop_;
+  std::unordered_map<int, std::unique_ptr<ForeignFd>> foreign_;
+  std::vector<DescriptorUser*> users_;
+  std::unique_ptr<char[]> read_buffer_;
+};
+
+// add_reader() and its kin, for the Loop type.
+const std::vector<PyMethodDef>& descriptor_methods();
+
+// The number of a descriptor given as int or as an object with fileno(), by the rules and with the errors
+// of the selectors module; -1 on failure.
+int descriptor_number(PyObject* file_object) noexcept;
+
+}  // namespace veloop::io

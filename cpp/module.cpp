@@ -1,0 +1,55 @@
+// Registration, and nothing else: the single file that sees every part.
+#include <pybind11/pybind11.h>
+#include <uv.h>
+
+#include <utility>
+#include <vector>
+
+#include "core/callback.hpp"
+#include "core/loop_type.hpp"
+#include "core/timers.hpp"
+#include "io/descriptors.hpp"
+#include "py/state.hpp"
+
+namespace {
+
+namespace py11 = pybind11;
+using veloop::py::Ref;
+
+void keep(Ref<PyTypeObject>& place, Ref<PyTypeObject> type) {
+  if (!type) throw py11::error_already_set();
+  place = std::move(type);
+}
+
+// The methods of the Loop type, from every layer. Made once; types of further module objects share it.
+PyMethodDef* loop_methods() {
+  static std::vector<PyMethodDef> all = [] {
+    std::vector<PyMethodDef> methods;
+    for (const auto* part : {&veloop::core::scheduling_methods(), &veloop::io::descriptor_methods()}) {
+      methods.insert(methods.end(), part->begin(), part->end());
+    }
+    methods.push_back({nullptr, nullptr, 0, nullptr});
+    return methods;
+  }();
+  return all.data();
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, module) {
+  module.doc() = "The native core of veloop.";
+  veloop::py::State* state = veloop::py::attach_state(module.ptr());
+  if (state == nullptr) throw py11::error_already_set();
+  veloop::py::Types& types = state->types;
+  keep(types.handle, veloop::core::make_handle_type(module.ptr()));
+  keep(types.timer_handle, veloop::core::make_timer_handle_type(module.ptr()));
+  keep(types.loop, veloop::core::make_loop_type(module.ptr(), loop_methods()));
+  for (PyTypeObject* type : {types.handle.get(), types.timer_handle.get(), types.loop.get()}) {
+    const py11::handle object(reinterpret_cast<PyObject*>(type));
+    module.attr(object.attr("__name__")) = object;
+  }
+  module.attr("POLLER") = VELOOP_POLLER_NAME;
+  module.attr("__version__") = VELOOP_VERSION;
+  module.def("libuv_version", [] { return py11::str(uv_version_string()); },
+             "The version of libuv that is in use, such as '1.44.2'.");
+}

@@ -1,0 +1,69 @@
+#include "py/state.hpp"
+
+#include <new>
+
+#include "py/call.hpp"
+
+namespace veloop::py {
+namespace {
+
+constexpr const char* kCapsuleName = "veloop._native._state";
+
+bool import_into(Ref<>& target, const char* module, const char* name) noexcept {
+  const auto imported = steal(PyImport_ImportModule(module));
+  if (!imported) return false;
+  target = get_attr(imported.get(), name);
+  return static_cast<bool>(target);
+}
+
+void destroy_state(PyObject* capsule) {
+  delete static_cast<State*>(PyCapsule_GetPointer(capsule, kCapsuleName));
+}
+
+}  // namespace
+
+State::~State() {
+  PyTypeObject* type = types.handle.get();
+  while (free_handles.count > 0) {
+    PyObject_GC_Del(free_handles.objects[--free_handles.count]);
+    drop(reinterpret_cast<PyObject*>(type));  // Each kept object still held its type.
+  }
+}
+
+bool State::load() noexcept {
+#define VELOOP_INTERN(name) \
+  if (!(names.name = steal(PyUnicode_InternFromString(#name)))) return false;
+  VELOOP_NAMES(VELOOP_INTERN)
+#undef VELOOP_INTERN
+  loop_keyword = steal(PyTuple_Pack(1, names.loop.get()));
+  return loop_keyword && import_into(library.future, "asyncio", "Future") &&
+         import_into(library.buffered_protocol, "asyncio", "BufferedProtocol") &&
+         import_into(library.transport_socket, "asyncio.trsock", "TransportSocket") &&
+         import_into(library.socket, "socket", "socket") &&
+         import_into(library.extract_stack, "asyncio.format_helpers", "extract_stack") &&
+         import_into(library.logger, "asyncio.log", "logger");
+}
+
+State* state_of_module(PyObject* module) noexcept {
+  const auto capsule = get_attr(module, "_state");
+  if (!capsule) return nullptr;
+  return static_cast<State*>(PyCapsule_GetPointer(capsule.get(), kCapsuleName));
+}
+
+State* attach_state(PyObject* module) noexcept {
+  auto* state = new (std::nothrow) State();
+  if (state == nullptr) {
+    PyErr_NoMemory();
+    return nullptr;
+  }
+  const auto capsule = steal(PyCapsule_New(state, kCapsuleName, destroy_state));
+  if (!capsule) {
+    delete state;
+    return nullptr;
+  }
+  // From here on the capsule owns the State.
+  if (PyObject_SetAttrString(module, "_state", capsule.get()) < 0 || !state->load()) return nullptr;
+  return state;
+}
+
+}  // namespace veloop::py

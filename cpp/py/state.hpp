@@ -1,0 +1,86 @@
+#pragma once
+// What one module object shares: interned names, objects of asyncio, and the native types.
+//
+// There are no mutable globals: the module owns one State through a capsule, each Loop knows its State,
+// and each native object knows its Loop.
+#include <Python.h>
+
+#include <array>
+#include <cstddef>
+
+#include "py/ref.hpp"
+
+namespace veloop::py {
+
+// Attribute and keyword names, spelled once.
+#define VELOOP_NAMES(X)                                                                              \
+  X(_accept_connection2) X(_accept_failed) X(_asyncio_future_blocking) X(_attach) X(_callback_failed) \
+  X(_call_connection_lost) X(_cancelled) X(_check_callback) X(_check_thread) X(_current_handle)       \
+  X(_detach) X(_fatal_error) X(_feed_eof) X(_finish_sendto) X(_resolve_literal) X(_run)               \
+  X(_report_accept_error) X(_report_slow) X(_retry_accept) X(_set_result_unless_cancelled)            \
+  X(accept) X(add_done_callback) X(buffer_updated) X(call_exception_handler) X(callback)              \
+  X(cancelled) X(close) X(connection_lost) X(connection_made) X(context) X(data_received)             \
+  X(datagram_received) X(debug) X(delay) X(done) X(eof_received) X(error_received) X(exception)       \
+  X(fileno) X(get_buffer) X(getpeername) X(getsockname) X(getsockopt) X(loop) X(message)              \
+  X(pause_writing) X(peername) X(pipe) X(protocol) X(remove_done_callback) X(result)                  \
+  X(resume_writing) X(set_exception) X(set_result) X(setblocking) X(slow_callback_duration)           \
+  X(socket) X(sockname) X(time) X(transport) X(when)
+
+struct Names {
+#define VELOOP_DECLARE(name) Ref<> name;
+  VELOOP_NAMES(VELOOP_DECLARE)
+#undef VELOOP_DECLARE
+};
+
+// Objects of the standard library that hot code needs.
+struct Library {
+  Ref<> future;             // asyncio.Future
+  Ref<> buffered_protocol;  // asyncio.BufferedProtocol
+  Ref<> transport_socket;   // asyncio.trsock.TransportSocket
+  Ref<> socket;             // socket.socket
+  Ref<> extract_stack;      // asyncio.format_helpers.extract_stack
+  Ref<> logger;             // asyncio.log.logger
+};
+
+struct Types {
+  Ref<PyTypeObject> loop;
+  Ref<PyTypeObject> handle;
+  Ref<PyTypeObject> timer_handle;
+  Ref<PyTypeObject> stream;
+  Ref<PyTypeObject> datagram;
+  Ref<PyTypeObject> read_pipe;
+  Ref<PyTypeObject> write_pipe;
+  Ref<PyTypeObject> listener;
+  Ref<PyTypeObject> socket_op;
+};
+
+// Dead handles kept for reuse: most live for one turn of the loop (see core/callback.cpp).
+struct FreeList {
+  static constexpr std::size_t kCapacity = 1024;
+  std::array<PyObject*, kCapacity> objects;
+  std::size_t count = 0;
+};
+
+struct State {
+  Names names;
+  Library library;
+  Types types;
+  FreeList free_handles;
+  Ref<> loop_keyword;  // ("loop",), to make futures with
+
+  State() = default;
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
+  ~State();
+
+  // Fills names and library. False, with an error set, on failure.
+  [[nodiscard]] bool load() noexcept;
+};
+
+// The State of a module, from the capsule in its `_state` attribute. Null, with an error set, on failure.
+State* state_of_module(PyObject* module) noexcept;
+
+// Gives `module` a State of its own. Null, with an error set, on failure.
+State* attach_state(PyObject* module) noexcept;
+
+}  // namespace veloop::py

@@ -1,0 +1,105 @@
+#pragma once
+// Native types with real Python bases.
+//
+// make_type() lets a C++ class T live behind whatever its Python base class has in an instance, so that
+// `isinstance(handle, asyncio.Handle)` holds without knowing asyncio's layout: the base's size is read
+// when the type is made. T names its references once, in visit_refs(); traverse, clear and dealloc all
+// come from that list. These types cannot be instantiated or subclassed from Python.
+//
+// T provides:   template <class V> int visit_refs(V&& visit);   // visit(Ref&) for each reference
+// and may have: PyObject* weakrefs_; Ref<> dict_;               // with kHasDict = true
+//               static void finalize(PyObject* self);           // tp_finalize
+#include <Python.h>
+#include <structmember.h>
+
+#include <cstddef>
+#include <new>
+#include <vector>
+
+#include "py/ref.hpp"
+
+namespace veloop::py {
+
+// The native part of an instance of a type made by make_type<T>().
+template <class T>
+T* state_of(PyObject* self) noexcept {
+  return reinterpret_cast<T*>(reinterpret_cast<char*>(self) + Py_TYPE(self)->tp_basicsize - sizeof(T));
+}
+
+template <class T>
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  return state_of<T>(self)->visit_refs([&](auto& ref) { return ref ? visit(ref.raw(), arg) : 0; });
+}
+
+template <class T>
+int clear(PyObject* self) {
+  return state_of<T>(self)->visit_refs([](auto& ref) {
+    ref.reset();
+    return 0;
+  });
+}
+
+template <class T>
+void dealloc(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  if (type->tp_finalize != nullptr && PyObject_CallFinalizerFromDealloc(self) < 0) return;
+  PyObject_GC_UnTrack(self);
+  if (type->tp_weaklistoffset > 0) PyObject_ClearWeakRefs(self);
+  state_of<T>(self)->~T();
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+template <class T>
+concept HasDict = requires { T::kHasDict; };
+
+template <class T>
+concept HasFinalize = requires(PyObject* self) { T::finalize(self); };
+
+// Makes the type `name` with base class `base`. Null, with an error set, on failure.
+template <class T>
+Ref<PyTypeObject> make_type(PyObject* module, const char* name, PyObject* base, PyMethodDef* methods,
+                            PyGetSetDef* getset, const char* doc) noexcept {
+  static_assert(sizeof(T) % alignof(PyObject*) == 0 && alignof(T) <= alignof(std::max_align_t));
+  const Py_ssize_t offset = reinterpret_cast<PyTypeObject*>(base)->tp_basicsize;
+  std::vector<PyType_Slot> slots = {
+      {Py_tp_dealloc, reinterpret_cast<void*>(&dealloc<T>)},
+      {Py_tp_traverse, reinterpret_cast<void*>(&traverse<T>)},
+      {Py_tp_clear, reinterpret_cast<void*>(&clear<T>)},
+      {Py_tp_methods, methods},
+      {Py_tp_getset, getset},
+      {Py_tp_doc, const_cast<char*>(doc)},
+  };
+  PyMemberDef members[3] = {};
+  if constexpr (HasDict<T>) {
+    members[0] = {"__dictoffset__", T_PYSSIZET, offset + static_cast<Py_ssize_t>(T::kDictOffset), READONLY,
+                  nullptr};
+    members[1] = {"__weaklistoffset__", T_PYSSIZET, offset + static_cast<Py_ssize_t>(T::kWeakrefsOffset),
+                  READONLY, nullptr};
+    slots.push_back({Py_tp_members, members});
+    slots.push_back({Py_tp_getattro, reinterpret_cast<void*>(&PyObject_GenericGetAttr)});
+    slots.push_back({Py_tp_setattro, reinterpret_cast<void*>(&PyObject_GenericSetAttr)});
+  }
+  if constexpr (HasFinalize<T>) {
+    slots.push_back({Py_tp_finalize, reinterpret_cast<void*>(&T::finalize)});
+  }
+  slots.push_back({0, nullptr});
+  PyType_Spec spec = {name, static_cast<int>(offset + static_cast<Py_ssize_t>(sizeof(T))), 0,
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                      slots.data()};
+  auto bases = steal(PyTuple_Pack(1, base));
+  if (!bases) return {};
+  return Ref<PyTypeObject>::steal(
+      reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &spec, bases.get())));
+}
+
+// A new instance with its T default-constructed, already tracked by the collector.
+template <class T>
+PyObject* new_object(PyTypeObject* type) noexcept {
+  PyObject* self = type->tp_alloc(type, 0);
+  if (self != nullptr) new (state_of<T>(self)) T();
+  return self;
+}
+
+}  // namespace veloop::py

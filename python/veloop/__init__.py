@@ -1,0 +1,12 @@
+"""veloop: a native asyncio event loop. asyncio programs run on it unchanged.
+
+Three ways to switch it on: ``veloop.run(main())``, ``veloop.install()`` before ``asyncio.run(main())``, or
+``python -m veloop app.py``.
+"""
+
+from ._loop import EventLoop, new_event_loop
+from ._native import __version__
+from ._policy import EventLoopPolicy, install
+from ._run import run
+
+__all__ = ["EventLoop", "EventLoopPolicy", "__version__", "install", "new_event_loop", "run"]
