@@ -84,19 +84,20 @@ def measure_served(loop: asyncio.AbstractEventLoop, work: Served, task: Task) ->
 
     A thread that sleeps in ``wait`` ends it: that works on every loop, subprocess support does not.
     """
-    generator = programs.start_load(work.load, work.address, task.seconds, task.load_core, os.getpid())
+    running = programs.RunningLoad(work.load, work.address, task.seconds, task.load_core, os.getpid())
 
     def stop_when_done() -> None:
-        generator.wait()
+        running.wait()
         loop.call_soon_threadsafe(loop.stop)
 
     gc.collect()
     threading.Thread(target=stop_when_done, daemon=True).start()
     loop.run_forever()
-    return from_load_report(work.load, programs.finish_load(generator))
+    return from_load_report(work.load, running.finish())
 
 
 def measure_limit(load: Load, task: Task) -> Measurement:
     with programs.limit_server(task.server_core) as (address, pid):
-        generator = programs.start_load(load, address, task.seconds, task.load_core, pid)
-        return from_load_report(load, programs.finish_load(generator))
+        running = programs.RunningLoad(load, address, task.seconds, task.load_core, pid)
+        running.wait()
+        return from_load_report(load, running.finish())

@@ -60,24 +60,36 @@ def pin(core: int | None, pid: int = 0) -> None:
         os.sched_setaffinity(pid, {core})
 
 
-def start_load(
-    load: Load, address: Address, seconds: float, core: int | None, server_pid: int
-) -> subprocess.Popen[str]:
-    host, port = address
-    command = [str(load_generator(load.tls)), "-c", str(load.connections), "-s", str(load.size)]
-    command += ["-d", str(seconds), "-w", str(min(0.3, seconds / 2)), "-p", str(server_pid)]
-    command += [load.mode, host, str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    pin(core, process.pid)
-    return process
+class RunningLoad:
+    """The load generator at work. Its connections stay open until ``finish``."""
 
+    def __init__(
+        self, load: Load, address: Address, seconds: float, core: int | None, server_pid: int
+    ) -> None:
+        host, port = address
+        command = [str(load_generator(load.tls)), "-k", "-c", str(load.connections), "-s", str(load.size)]
+        command += ["-d", str(seconds), "-w", str(min(0.3, seconds / 2)), "-p", str(server_pid)]
+        self._process = subprocess.Popen(
+            [*command, load.mode, host, str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        pin(core, self._process.pid)
+        self._report = ""
 
-def finish_load(process: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = process.communicate()
-    if process.returncode:
-        raise RuntimeError(err.strip() or f"the load generator died with {process.returncode}")
-    report: dict[str, Any] = json.loads(out)
-    return report
+    def wait(self) -> None:
+        """Returns when the measured time is over, or the generator gave up."""
+        assert self._process.stdout is not None
+        self._report = self._process.stdout.readline()
+
+    def finish(self) -> dict[str, Any]:
+        _, complaint = self._process.communicate()
+        if self._process.returncode or not self._report:
+            raise RuntimeError(complaint.strip() or f"the load generator died: {self._process.returncode}")
+        report: dict[str, Any] = json.loads(self._report)
+        return report
 
 
 @contextmanager

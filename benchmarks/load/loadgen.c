@@ -1,6 +1,6 @@
 // A closed-loop load generator: each of N connections has one message in flight at any time.
 //
-//   loadgen MODE HOST PORT [-c CONNECTIONS] [-s SIZE] [-d SECONDS] [-w WARMUP] [-p SERVER_PID]
+//   loadgen MODE HOST PORT [-c CONNECTIONS] [-s SIZE] [-d SECONDS] [-w WARMUP] [-p SERVER_PID] [-k]
 //
 //   echo     send SIZE bytes, read SIZE bytes back, again
 //   http     send a GET request, read one response, again (keep-alive; every response as long as the first)
@@ -10,7 +10,8 @@
 //
 // A build with channel_tls.c does the same through TLS. One JSON object goes to stdout. Only what happens between the end of the warm-up and the end of the run is
 // counted. With -p it holds the CPU time the server used in that same window, read from the kernel's clock of that
-// process, which is steadier than any rate on a machine shared with others.
+// process, which is steadier than any rate on a machine shared with others. With -k the connections are kept open after
+// the report until stdin ends, so that their loss is no part of what the server does meanwhile.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -46,6 +47,7 @@ typedef struct {
   size_t size;
   double seconds, warmup;
   long server_pid;
+  bool keep;
 } Options;
 
 static Options options = {.connections = 10, .size = 1024, .seconds = 2.0, .warmup = 0.3};
@@ -202,12 +204,13 @@ static void report(double seconds, uint64_t cpu) {
 
 static void parse(int argc, char** argv) {
   int option;
-  while ((option = getopt(argc, argv, "c:s:d:w:p:")) != -1) {
+  while ((option = getopt(argc, argv, "c:s:d:w:p:k")) != -1) {
     if (option == 'c') options.connections = atoi(optarg);
     else if (option == 's') options.size = strtoul(optarg, NULL, 10);
     else if (option == 'd') options.seconds = atof(optarg);
     else if (option == 'w') options.warmup = atof(optarg);
     else if (option == 'p') options.server_pid = atol(optarg);
+    else if (option == 'k') options.keep = true;
     else exit(2);
   }
   bool known = false;
@@ -217,7 +220,7 @@ static void parse(int argc, char** argv) {
     known = true;
   }
   if (!known || options.connections < 1 || options.size < 1) {
-    fprintf(stderr, "usage: loadgen MODE HOST PORT [-c N] [-s SIZE] [-d SECONDS] [-w WARMUP] [-p SERVER_PID]\n");
+    fprintf(stderr, "usage: loadgen MODE HOST PORT [-c N] [-s SIZE] [-d SECONDS] [-w WARMUP] [-p PID] [-k]\n");
     exit(2);
   }
   options.address.sin_family = AF_INET;
@@ -252,5 +255,7 @@ int main(int argc, char** argv) {
   run_until(start + (uint64_t)(options.seconds * 1e9));
   uint64_t end = nanoseconds(CLOCK_MONOTONIC);
   report((double)(end - start) / 1e9, server_cpu() - cpu);
+  fflush(stdout);
+  while (options.keep && read(STDIN_FILENO, scratch, sizeof scratch) > 0) continue;
   return 0;
 }
