@@ -50,17 +50,25 @@ def main(arguments: list[str]) -> int:
     return max(codes)
 
 
-def build(environment: Environment, _arguments: list[str]) -> int:
+def prepare(environment: Environment, *groups: str, with_services: bool = False) -> None:
+    """veloop built and installed, the dependency groups too, and what they need from the system."""
+    needs = system_packages.build_needs(environment.interpreter)
+    if with_services:
+        needs += system_packages.test_needs(environment.interpreter)
     with environment.locked():
+        system_packages.provide(needs)
         package_build.provide(environment)
+        for group in groups:
+            environment.install(group)
+
+
+def build(environment: Environment, _arguments: list[str]) -> int:
+    prepare(environment)
     return 0
 
 
 def test(environment: Environment, arguments: list[str]) -> int:
-    with environment.locked():
-        system_packages.provide(system_packages.test_needs(environment.interpreter))
-        package_build.provide(environment)
-        environment.install("test")
+    prepare(environment, "test", with_services=True)
     say("running pytest")
     return run_in_view([environment.python, "-m", "pytest", *arguments], environment.variables)
 
@@ -69,25 +77,17 @@ def run_lint(environment: Environment, arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./dev lint")
     parser.add_argument("--fix", action="store_true", help="mend what can be mended")
     options = parser.parse_args(arguments)
-    with environment.locked():
-        package_build.provide(environment)
-        environment.install("lint")
+    prepare(environment, "lint")
     return lint.run(environment, fix=options.fix)
 
 
 def bench(environment: Environment, arguments: list[str]) -> int:
-    with environment.locked():
-        package_build.provide(environment)
-        environment.install("bench")
-    return run_in_view([environment.python, "-m", "benchmarks.compare", *arguments], environment.variables)
+    prepare(environment, "bench", with_services=True)
+    return run_in_view([environment.python, "benchmarks/compare.py", *arguments], environment.variables)
 
 
 def demo(environment: Environment, arguments: list[str]) -> int:
-    with environment.locked():
-        system_packages.provide(system_packages.test_needs(environment.interpreter))
-        package_build.provide(environment)
-        for group in ("test", "bench", "demo"):
-            environment.install(group)
+    prepare(environment, "demo", with_services=True)
     return run_in_view([environment.python, "-m", "tools.demo", *arguments], environment.variables)
 
 

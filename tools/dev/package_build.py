@@ -24,8 +24,7 @@ def build_directory(environment: Environment) -> Path:
 
 
 def provide(environment: Environment) -> None:
-    """Everything that a build needs, then the build: quick if nothing changed."""
-    system_packages.provide(system_packages.build_needs(environment.interpreter))
+    """The build's tools, then the build: quick if nothing changed. The system's part must be there."""
     environment.provide()
     environment.install("build")
     toolchain = digest([system_packages.compiler_version() or "", system_packages.libuv_version() or ""])

@@ -41,8 +41,10 @@ def build_needs(interpreter: Interpreter) -> list[Need]:
 
 
 def test_needs(interpreter: Interpreter) -> list[Need]:
+    """Besides what a build needs: services, and what the benchmarks' C programs link with."""
     version = interpreter.version
     needs = [
+        Need("OpenSSL's headers", lambda: _has_library("openssl"), ("libssl-dev",), ("openssl",)),
         Need("redis-server", lambda: shutil.which("redis-server") is not None, ("redis-server",), ("redis",)),
         _part_of(
             interpreter,
@@ -88,10 +90,14 @@ def compiler_version() -> str | None:
 
 
 def libuv_version() -> str | None:
-    pkg_config = _pkg_config()
-    if pkg_config is None or _output_of([pkg_config, f"--atleast-version={OLDEST_LIBUV}", "libuv"]) is None:
+    if not _has_library("libuv", f"--atleast-version={OLDEST_LIBUV}"):
         return None
-    return (_output_of([pkg_config, "--modversion", "libuv"]) or "").strip()
+    return (_output_of([_pkg_config() or "", "--modversion", "libuv"]) or "").strip()
+
+
+def _has_library(name: str, condition: str = "--exists") -> bool:
+    pkg_config = _pkg_config()
+    return pkg_config is not None and _output_of([pkg_config, condition, name]) is not None
 
 
 def _pkg_config() -> str | None:
