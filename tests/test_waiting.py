@@ -172,7 +172,7 @@ async def test_a_thousand_timeouts_at_once():
 
 
 async def test_a_result_that_comes_late_but_before_its_timeout_is_noticed_counts(loop):
-    """A callback blocks beyond the deadline and then sets the result: what is ready runs before due timers."""
+    """A callback blocks past the deadline, then sets the result: what is ready runs before due timers."""
     now = loop.time()
     loop.time = lambda: now
     future = loop.create_future()
