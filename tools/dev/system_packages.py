@@ -64,7 +64,7 @@ PYTHONS_WITH_A_POSTGRESQL_WHEEL = ("3.11", "3.12", "3.13", "3.14")
 
 def provide(needs: Sequence[Need]) -> None:
     """Installs what is missing and looks again: an install that did not help is a failure."""
-    with step("looking for " + ", ".join(need.name for need in needs)) as outcome:
+    with step("looking for what the system provides: compiler, libuv, headers, services") as outcome:
         missing = [need for need in needs if not need.is_met()]
         if missing:
             outcome.text = "missing: " + ", ".join(need.name for need in missing)
@@ -120,7 +120,7 @@ def _has_postgresql() -> bool:
 
 def _install(missing: Sequence[Need]) -> None:
     if shutil.which("apt-get"):
-        command = [*_as_root(), "sh", ROOT / "tools" / "dev" / "apt-install"]
+        command = [*_as_root(), "sh", str(ROOT / "tools" / "dev" / "apt-install")]
         packages_of = {need.name: need.apt for need in missing}
     elif shutil.which("brew"):
         command = ["brew", "install", "--quiet"]
