@@ -164,7 +164,7 @@ def _program_folders() -> Iterator[Path]:
 
 
 def _usable(folder: Path, account: pwd.struct_passwd | None) -> bool:
-    """Whether the account can run what lies there (a virtual environment in a private folder is closed to it)."""
+    """Whether the account can run what lies there (a private folder is closed to it)."""
     try:
         for program in ("initdb", "pg_ctl", "postgres", "psql"):
             command = [folder / program, "--version"]
