@@ -1,0 +1,1 @@
+"""``./dev demo``: the examples on veloop, then a short benchmark against asyncio's own loop."""
