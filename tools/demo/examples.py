@@ -25,14 +25,14 @@ class Result:
             last_line = (self.outcome.errors.strip().splitlines() or [""])[-1]
             return f"exit status {self.outcome.status}: {last_line}"
         if self.outcome.output != self.program.expected:
-            return "printed something else than it should"
+            return "printed something else than expected"
         if not self.outcome.ran_only_on("veloop"):
             return f"did not run on veloop, but on {self.outcome.loops}"
         return ""
 
     @property
     def verdict(self) -> str:
-        return self.complaint or "prints what it should"
+        return self.complaint or "as expected"
 
 
 def run() -> list[Result]:
