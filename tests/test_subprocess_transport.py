@@ -224,7 +224,8 @@ LEFT_RUNNING = """if True:
 
     loop = LOOP_FACTORIES[sys.argv[1]]()
     asyncio.set_event_loop(loop)
-    transport, protocol = loop.run_until_complete(loop.subprocess_exec(asyncio.SubprocessProtocol, "sleep", "1000"))
+    spawning = loop.subprocess_exec(asyncio.SubprocessProtocol, "sleep", "1000")
+    transport, protocol = loop.run_until_complete(spawning)
     transport.kill()
     loop.close()
     del transport, protocol, loop
