@@ -9,6 +9,8 @@
 #include "core/loop_type.hpp"
 #include "core/timers.hpp"
 #include "io/descriptors.hpp"
+#include "io/listener.hpp"
+#include "io/stream.hpp"
 #include "py/state.hpp"
 
 namespace {
@@ -25,7 +27,8 @@ void keep(Ref<PyTypeObject>& place, Ref<PyTypeObject> type) {
 PyMethodDef* loop_methods() {
   static std::vector<PyMethodDef> all = [] {
     std::vector<PyMethodDef> methods;
-    for (const auto* part : {&veloop::core::scheduling_methods(), &veloop::io::descriptor_methods()}) {
+    for (const auto* part : {&veloop::core::scheduling_methods(), &veloop::io::descriptor_methods(),
+                             &veloop::io::stream_methods(), &veloop::io::listener_methods()}) {
       methods.insert(methods.end(), part->begin(), part->end());
     }
     methods.push_back({nullptr, nullptr, 0, nullptr});
@@ -43,8 +46,11 @@ PYBIND11_MODULE(_native, module) {
   veloop::py::Types& types = state->types;
   keep(types.handle, veloop::core::make_handle_type(module.ptr()));
   keep(types.timer_handle, veloop::core::make_timer_handle_type(module.ptr()));
+  keep(types.stream, veloop::io::make_stream_type(module.ptr()));
+  keep(types.listener, veloop::io::make_listener_type(module.ptr()));
   keep(types.loop, veloop::core::make_loop_type(module.ptr(), loop_methods()));
-  for (PyTypeObject* type : {types.handle.get(), types.timer_handle.get(), types.loop.get()}) {
+  for (PyTypeObject* type : {types.handle.get(), types.timer_handle.get(), types.loop.get(),
+                             types.stream.get(), types.listener.get()}) {
     const py11::handle object(reinterpret_cast<PyObject*>(type));
     module.attr(object.attr("__name__")) = object;
   }

@@ -76,8 +76,7 @@ void Loop::call_after_callback(FlushNode& node) noexcept {
   py::retain(node.flush_owner());
 }
 
-bool Loop::flush_pending() noexcept {
-  bool go_on = true;
+bool Loop::flush_pending(bool go_on) noexcept {
   while (flush_first_ != nullptr) {
     FlushNode* node = flush_first_;
     flush_first_ = node->next_;
@@ -85,11 +84,10 @@ bool Loop::flush_pending() noexcept {
     const py::Ref<> owner = py::steal(node->flush_owner());
     if (go_on) {
       go_on = node->flush();
-    } else {
-      const py::ErrorStash stash;
-      (void)node->flush();
-      PyErr_Clear();
+      continue;
     }
+    const py::ErrorStash stash;  // What leaves the loop is the first exception.
+    if (!node->flush()) PyErr_WriteUnraisable(owner.get());
   }
   return go_on;
 }
@@ -196,13 +194,15 @@ bool Loop::queue_due_timers() noexcept {
 
 bool Loop::run_ready() noexcept {
   // Exactly what was ready when the turn began: what these schedule belongs to the next one.
-  for (std::size_t left = ready_.size(); left > 0 && !ready_.empty(); --left) {
+  bool go_on = true;
+  running_callbacks_ = true;
+  for (std::size_t left = ready_.size(); go_on && left > 0 && !ready_.empty(); --left) {
     const Entry entry = ready_.pop();
-    const bool go_on = debug_ ? run_entry_in_debug(entry) : run_entry(entry);
-    if (flush_first_ != nullptr && !flush_pending()) return false;
-    if (!go_on) return false;
+    go_on = debug_ ? run_entry_in_debug(entry) : run_entry(entry);
+    if (flush_first_ != nullptr) go_on = flush_pending(go_on);
   }
-  return true;
+  running_callbacks_ = false;
+  return go_on;
 }
 
 bool Loop::run_entry(Entry entry) noexcept {

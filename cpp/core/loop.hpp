@@ -112,6 +112,8 @@ class Loop {
   void enqueue(Callback& callback);
   void enqueue(Task& task);
   void call_after_callback(FlushNode& node) noexcept;
+  // Whether a callback is running, after which flush nodes are called.
+  [[nodiscard]] bool is_running_callbacks() const noexcept { return running_callbacks_; }
 
   // Runs turns until stop(); one turn. False, with an error set, if an exception must leave the loop.
   [[nodiscard]] bool run_until_stopped() noexcept;
@@ -142,7 +144,7 @@ class Loop {
   [[nodiscard]] bool run_ready() noexcept;
   [[nodiscard]] bool run_entry(Entry entry) noexcept;
   [[nodiscard]] bool run_entry_in_debug(Entry entry) noexcept;
-  [[nodiscard]] bool flush_pending() noexcept;
+  [[nodiscard]] bool flush_pending(bool go_on) noexcept;
   void take_inbox();
 
   py::State& state_;
@@ -155,6 +157,7 @@ class Loop {
   bool closed_ = false;
   bool stopping_ = false;
   bool custom_time_ = false;
+  bool running_callbacks_ = false;
   unsigned long thread_id_ = 0;
   unsigned turns_since_poll_ = 0;
   std::uint64_t last_poll_ns_ = 0;

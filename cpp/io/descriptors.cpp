@@ -39,6 +39,7 @@ int Descriptors::visit_refs(visitproc visit, void* arg) {
     Py_VISIT(foreign->writer.get());
     Py_VISIT(foreign->file_object.get());
   }
+  for (const DescriptorUser* user : held_) Py_VISIT(user->user());
   return 0;
 }
 
@@ -48,6 +49,7 @@ void Descriptors::clear() noexcept {
   if (core::Poller* poller = loop_.poller()) {
     for (auto& [fd, watcher] : foreign) poller->forget(*watcher);
   }
+  while (!held_.empty()) hold(**held_.begin(), false);
 }
 
 bool Descriptors::set_handle(int fd, unsigned direction, core::Callback& handle, PyObject* file_object) {
@@ -106,6 +108,18 @@ void Descriptors::remove_user(int fd, const DescriptorUser& user) noexcept {
 DescriptorUser* Descriptors::user_of(int fd) const noexcept {
   const auto index = static_cast<std::size_t>(fd);
   return fd >= 0 && index < users_.size() ? users_[index] : nullptr;
+}
+
+void Descriptors::hold(DescriptorUser& user, bool wanted) {
+  if (user.held_ == wanted) return;
+  user.held_ = wanted;
+  if (wanted) {
+    held_.insert(&user);
+    py::retain(user.user());
+  } else {
+    held_.erase(&user);
+    py::drop(user.user());
+  }
 }
 
 char* Descriptors::read_buffer() {

@@ -9,6 +9,7 @@
 #include <array>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/callback.hpp"
@@ -17,7 +18,7 @@
 
 namespace veloop::io {
 
-// A native transport, as far as others must know that it uses a descriptor.
+// A native transport or listener, as far as others must know that it uses a descriptor.
 class DescriptorUser {
  public:
   [[nodiscard]] virtual PyObject* user() const noexcept = 0;
@@ -25,6 +26,10 @@ class DescriptorUser {
 
  protected:
   ~DescriptorUser() = default;
+
+ private:
+  friend class Descriptors;
+  bool held_ = false;
 };
 
 class ForeignFd final : public core::Watcher {
@@ -67,12 +72,17 @@ class Descriptors final : public core::Extension {
   void remove_user(int fd, const DescriptorUser& user) noexcept;
   [[nodiscard]] DescriptorUser* user_of(int fd) const noexcept;
 
+  // The loop keeps a user alive for as long as it watches its descriptor, as asyncio's selector does; one
+  // that is not watched (a paused, forgotten transport) can be collected. May drop the last reference.
+  void hold(DescriptorUser& user, bool wanted);
+
   [[nodiscard]] char* read_buffer();
 
  private:
   core::Loop& loop_;
   std::unordered_map<int, std::unique_ptr<ForeignFd>> foreign_;
   std::vector<DescriptorUser*> users_;
+  std::unordered_set<DescriptorUser*> held_;
   std::unique_ptr<char[]> read_buffer_;
 };
 

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "base/sockets.hpp"
+
 namespace veloop::net {
 namespace {
 
@@ -26,11 +28,9 @@ py::Ref<> local_name(const sockaddr_un& address, socklen_t length) noexcept {
   const std::size_t offset = offsetof(sockaddr_un, sun_path);
   const std::size_t count = length > offset ? length - offset : 0;
   if (count == 0) return py::steal(PyUnicode_FromString(""));
-#ifdef __linux__
-  if (address.sun_path[0] == '\0') {  // a name in Linux's abstract namespace
+  if (base::kHasAbstractNames && address.sun_path[0] == '\0') {
     return py::steal(PyBytes_FromStringAndSize(address.sun_path, static_cast<Py_ssize_t>(count)));
   }
-#endif
   return py::steal(PyUnicode_DecodeFSDefaultAndSize(address.sun_path,
                                                     static_cast<Py_ssize_t>(::strnlen(address.sun_path, count))));
 }

@@ -36,10 +36,12 @@ bool State::load() noexcept {
   VELOOP_NAMES(VELOOP_INTERN)
 #undef VELOOP_INTERN
   loop_keyword = steal(PyTuple_Pack(1, names.loop.get()));
-  return loop_keyword && import_into(library.future, "asyncio", "Future") &&
+  fileno_keyword = steal(PyTuple_Pack(1, names.fileno.get()));
+  return loop_keyword && fileno_keyword && import_into(library.future, "asyncio", "Future") &&
          import_into(library.buffered_protocol, "asyncio", "BufferedProtocol") &&
          import_into(library.transport_socket, "asyncio.trsock", "TransportSocket") &&
          import_into(library.socket, "socket", "socket") &&
+         import_into(library.socket_base, "_socket", "socket") &&
          import_into(library.extract_stack, "asyncio.format_helpers", "extract_stack") &&
          import_into(library.logger, "asyncio.log", "logger");
 }

@@ -17,7 +17,7 @@ namespace veloop::py {
   X(_accept_connection2) X(_accept_failed) X(_asyncio_future_blocking) X(_attach) X(_callback_failed) \
   X(_call_connection_lost) X(_cancelled) X(_check_callback) X(_check_thread) X(_current_handle)       \
   X(_detach) X(_fatal_error) X(_feed_eof) X(_finish_sendto) X(_resolve_literal) X(_run)               \
-  X(_report_accept_error) X(_report_slow) X(_retry_accept) X(_set_result_unless_cancelled)            \
+  X(_protocol_failed) X(_accepted) X(_report_slow) X(_retry_accept) X(_set_result_unless_cancelled) X(_transport_failed) X(create_task)            \
   X(accept) X(add_done_callback) X(buffer_updated) X(call_exception_handler) X(callback)              \
   X(cancelled) X(close) X(connection_lost) X(connection_made) X(context) X(data_received)             \
   X(datagram_received) X(debug) X(delay) X(done) X(eof_received) X(error_received) X(exception)       \
@@ -38,6 +38,7 @@ struct Library {
   Ref<> buffered_protocol;  // asyncio.BufferedProtocol
   Ref<> transport_socket;   // asyncio.trsock.TransportSocket
   Ref<> socket;             // socket.socket
+  Ref<> socket_base;        // _socket.socket, whose layout is known
   Ref<> extract_stack;      // asyncio.format_helpers.extract_stack
   Ref<> logger;             // asyncio.log.logger
 };
@@ -66,7 +67,8 @@ struct State {
   Library library;
   Types types;
   FreeList free_handles;
-  Ref<> loop_keyword;  // ("loop",), to make futures with
+  Ref<> loop_keyword;    // ("loop",), to make futures with
+  Ref<> fileno_keyword;  // ("fileno",), to make sockets with
 
   State() = default;
   State(const State&) = delete;

@@ -7,8 +7,9 @@
 // come from that list. These types cannot be instantiated or subclassed from Python.
 //
 // T provides:   template <class V> int visit_refs(V&& visit);   // visit(Ref&) for each reference
-// and may have: PyObject* weakrefs_; Ref<> dict_;               // with kHasDict = true
+// and may have: static constexpr bool kHasDict = true;          // attributes and weak references
 //               static void finalize(PyObject* self);           // tp_finalize
+//               static PyObject* repr(PyObject* self);          // tp_repr
 #include <Python.h>
 #include <structmember.h>
 
@@ -20,20 +21,39 @@
 
 namespace veloop::py {
 
+template <class T>
+concept HasDict = requires { requires T::kHasDict; };
+
+// Behind T, for types whose instances take attributes and weak references (asyncio's transports do).
+struct DictAndWeakrefs {
+  Ref<> dict;
+  PyObject* weakrefs;
+};
+
+template <class T>
+inline constexpr std::size_t kNativeSize = sizeof(T) + (HasDict<T> ? sizeof(DictAndWeakrefs) : 0);
+
 // The native part of an instance of a type made by make_type<T>().
 template <class T>
 T* state_of(PyObject* self) noexcept {
-  return reinterpret_cast<T*>(reinterpret_cast<char*>(self) + Py_TYPE(self)->tp_basicsize - sizeof(T));
+  return reinterpret_cast<T*>(reinterpret_cast<char*>(self) + Py_TYPE(self)->tp_basicsize - kNativeSize<T>);
+}
+
+template <class T>
+Ref<>& dict_of(PyObject* self) noexcept {
+  return reinterpret_cast<DictAndWeakrefs*>(reinterpret_cast<char*>(state_of<T>(self)) + sizeof(T))->dict;
 }
 
 template <class T>
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
+  if constexpr (HasDict<T>) Py_VISIT(dict_of<T>(self).get());
   return state_of<T>(self)->visit_refs([&](auto& ref) { return ref ? visit(ref.raw(), arg) : 0; });
 }
 
 template <class T>
 int clear(PyObject* self) {
+  if constexpr (HasDict<T>) dict_of<T>(self).reset();
   return state_of<T>(self)->visit_refs([](auto& ref) {
     ref.reset();
     return 0;
@@ -46,16 +66,17 @@ void dealloc(PyObject* self) {
   if (type->tp_finalize != nullptr && PyObject_CallFinalizerFromDealloc(self) < 0) return;
   PyObject_GC_UnTrack(self);
   if (type->tp_weaklistoffset > 0) PyObject_ClearWeakRefs(self);
+  if constexpr (HasDict<T>) dict_of<T>(self).reset();
   state_of<T>(self)->~T();
   type->tp_free(self);
   Py_DECREF(type);
 }
 
 template <class T>
-concept HasDict = requires { T::kHasDict; };
+concept HasFinalize = requires(PyObject* self) { T::finalize(self); };
 
 template <class T>
-concept HasFinalize = requires(PyObject* self) { T::finalize(self); };
+concept HasRepr = requires(PyObject* self) { T::repr(self); };
 
 // Makes the type `name` with base class `base`. Null, with an error set, on failure.
 template <class T>
@@ -73,10 +94,10 @@ Ref<PyTypeObject> make_type(PyObject* module, const char* name, PyObject* base, 
   };
   PyMemberDef members[3] = {};
   if constexpr (HasDict<T>) {
-    members[0] = {"__dictoffset__", T_PYSSIZET, offset + static_cast<Py_ssize_t>(T::kDictOffset), READONLY,
+    const Py_ssize_t place = offset + static_cast<Py_ssize_t>(sizeof(T) + offsetof(DictAndWeakrefs, dict));
+    members[0] = {"__dictoffset__", T_PYSSIZET, place, READONLY, nullptr};
+    members[1] = {"__weaklistoffset__", T_PYSSIZET, place + static_cast<Py_ssize_t>(sizeof(PyObject*)), READONLY,
                   nullptr};
-    members[1] = {"__weaklistoffset__", T_PYSSIZET, offset + static_cast<Py_ssize_t>(T::kWeakrefsOffset),
-                  READONLY, nullptr};
     slots.push_back({Py_tp_members, members});
     slots.push_back({Py_tp_getattro, reinterpret_cast<void*>(&PyObject_GenericGetAttr)});
     slots.push_back({Py_tp_setattro, reinterpret_cast<void*>(&PyObject_GenericSetAttr)});
@@ -84,8 +105,11 @@ Ref<PyTypeObject> make_type(PyObject* module, const char* name, PyObject* base, 
   if constexpr (HasFinalize<T>) {
     slots.push_back({Py_tp_finalize, reinterpret_cast<void*>(&T::finalize)});
   }
+  if constexpr (HasRepr<T>) {
+    slots.push_back({Py_tp_repr, reinterpret_cast<void*>(&T::repr)});
+  }
   slots.push_back({0, nullptr});
-  PyType_Spec spec = {name, static_cast<int>(offset + static_cast<Py_ssize_t>(sizeof(T))), 0,
+  PyType_Spec spec = {name, static_cast<int>(offset + static_cast<Py_ssize_t>(kNativeSize<T>)), 0,
                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                       slots.data()};
   auto bases = steal(PyTuple_Pack(1, base));

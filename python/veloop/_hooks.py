@@ -13,12 +13,14 @@ import selectors
 import socket
 import sys
 import threading
-from asyncio import base_events, events, format_helpers
+from asyncio import base_events, constants, events, format_helpers, trsock
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from . import _native
 
 PY312 = sys.version_info >= (3, 12)
 PY313 = sys.version_info >= (3, 13)
@@ -86,9 +88,97 @@ class Hooks(asyncio.SelectorEventLoop):
         text = base_events._format_handle(what) if isinstance(what, events.Handle) else repr(what)  # type: ignore[attr-defined]
         logger.warning("Executing %s took %.3f seconds", text, seconds)
 
+    def _transport_failed(
+        self, transport: object, protocol: object, exception: BaseException, message: str
+    ) -> None:
+        """asyncio's ``_fatal_error``: errors of the network are no news, others are."""
+        if isinstance(exception, OSError):
+            if self.get_debug():
+                logger.debug("%r: %s", transport, message, exc_info=exception)
+        else:
+            self._protocol_failed(transport, protocol, exception, message)
+
+    def _protocol_failed(
+        self, transport: object, protocol: object, exception: BaseException, message: str
+    ) -> None:
+        self.call_exception_handler(
+            {"message": message, "exception": exception, "transport": transport, "protocol": protocol}
+        )
+
+    # -- serving -----------------------------------------------------------------------------------
+
+    def _start_serving(
+        self,
+        protocol_factory: Any,
+        sock: socket.socket,
+        sslcontext: Any = None,
+        server: Any = None,
+        backlog: int = 100,
+        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
+        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+    ) -> None:
+        ssl_arguments = (sslcontext, ssl_handshake_timeout, ssl_shutdown_timeout) if sslcontext else None
+        self._listeners[sock] = self._serve(protocol_factory, sock, server, backlog, ssl_arguments)
+
+    def _stop_serving(self, sock: socket.socket) -> None:
+        listener = self._listeners.pop(sock, None)
+        if listener is not None:
+            listener.stop()
+        sock.close()
+
+    def _accepted(
+        self, protocol_factory: Any, conn: socket.socket, server: Any, ssl_arguments: Any
+    ) -> None:
+        """Go on with an accepted connection the way asyncio does (TLS, debug mode)."""
+        peername = conn.getpeername()
+        if self.get_debug():
+            logger.debug("%r got a new connection from %r: %r", server, peername, conn)
+        sslcontext, handshake_timeout, shutdown_timeout = ssl_arguments or (None, None, None)
+        accept = self._accept_connection2(  # type: ignore[attr-defined]
+            protocol_factory,
+            conn,
+            {"peername": peername},
+            sslcontext,
+            server,
+            handshake_timeout,
+            shutdown_timeout,
+        )
+        self.create_task(accept)
+
+    def _accept_failed(
+        self, listener: _native.Listener, sock: socket.socket, exception: OSError, paused: bool
+    ) -> None:
+        if not paused:
+            raise exception
+        self.call_exception_handler(
+            {
+                "message": "socket.accept() out of system resource",
+                "exception": exception,
+                "socket": trsock.TransportSocket(sock),
+            }
+        )
+        self.call_later(constants.ACCEPT_RETRY_DELAY, listener.resume)
+
+    # -- sendfile ----------------------------------------------------------------------------------
+
+    async def _sendfile_native(self, transp: Any, file: Any, offset: int, count: int | None) -> int:
+        """asyncio's own, with the transport's descriptor lent to ``sock_sendfile``."""
+        resume_reading = transp.is_reading()
+        transp.pause_reading()
+        await transp._make_empty_waiter()
+        transp._lend_descriptor(True)
+        try:
+            return await self.sock_sendfile(transp._sock, file, offset, count, fallback=False)
+        finally:
+            transp._lend_descriptor(False)
+            transp._reset_empty_waiter()
+            if resume_reading:
+                transp.resume_reading()
+
     # -- no self-pipe: the native core wakes itself, and signals need the pair only when one is watched --
 
     def _make_self_pipe(self) -> None:
+        self._listeners: dict[socket.socket, _native.Listener] = {}
         self._ssock = None
         self._csock = None
         self._internal_fds += 1

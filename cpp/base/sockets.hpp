@@ -1,0 +1,47 @@
+#pragma once
+// The socket calls that differ between systems. Each returns what the system call returns, with errno set.
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "base/owned_fd.hpp"
+
+namespace veloop::base {
+
+// Writing to a connection that is gone must be an error, not a signal.
+#ifdef MSG_NOSIGNAL
+inline constexpr int kSendFlags = MSG_NOSIGNAL;
+#else
+inline constexpr int kSendFlags = 0;  // macOS: SO_NOSIGPIPE, and Python ignores SIGPIPE
+#endif
+
+// Linux: Unix sockets named in a namespace of their own, by bytes that begin with a zero.
+#ifdef __linux__
+inline constexpr bool kHasAbstractNames = true;
+#else
+inline constexpr bool kHasAbstractNames = false;
+#endif
+
+// Accepts a connection that is non-blocking and closed on exec. Empty, with errno set, on failure.
+inline OwnedFd accept_nonblocking(int listening_fd, sockaddr* address, socklen_t* length) noexcept {
+#ifdef __linux__
+  return OwnedFd(::accept4(listening_fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+#else
+  OwnedFd fd(::accept(listening_fd, address, length));
+  if (fd) {
+    ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
+    ::fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
+  }
+  return fd;
+#endif
+}
+
+// Small writes leave at once instead of waiting for the peer's acknowledgement (Nagle's algorithm).
+inline void set_nodelay(int fd, int family) noexcept {
+  if (family != AF_INET && family != AF_INET6) return;
+  const int on = 1;
+  (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // Other stream protocols refuse: fine.
+}
+
+}  // namespace veloop::base

@@ -1,0 +1,203 @@
+#include "io/listener.hpp"
+
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/sockets.hpp"
+#include "core/loop_type.hpp"
+#include "io/stream.hpp"
+#include "io/transport_members.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+#include "py/type.hpp"
+
+namespace veloop::io {
+
+using core::kReadable;
+
+namespace {
+
+bool out_of_resources(int error_number) noexcept {
+  return error_number == EMFILE || error_number == ENFILE || error_number == ENOBUFS || error_number == ENOMEM;
+}
+
+bool is_wildcard(const net::Address& address) noexcept {
+  if (address.family() == AF_INET) return address.v4.sin_addr.s_addr == htonl(INADDR_ANY);
+  return address.family() == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address.v6.sin6_addr) != 0;
+}
+
+}  // namespace
+
+Listener::~Listener() {
+  if (loop_ == nullptr || !loop_object_) return;
+  if (core::Poller* poller = loop_->poller()) poller->forget(*this);
+}
+
+py::Ref<> Listener::start(core::Loop& loop, const Arguments& arguments) noexcept {
+  const auto number = py::call_method(arguments.socket, loop.state().names.fileno.get());
+  const int fd = number ? descriptor_number(number.get()) : -1;
+  if (fd < 0) return {};
+  auto object = py::steal(py::new_object<Listener>(loop.state().types.listener.get()));
+  if (!object) return {};
+  auto* listener = py::state_of<Listener>(object.get());
+  listener->self_ = object.get();
+  listener->loop_ = &loop;
+  listener->loop_object_ = py::share(loop.self());
+  listener->protocol_factory_ = py::share(arguments.protocol_factory);
+  listener->socket_ = py::share(arguments.socket);
+  if (arguments.server != Py_None) listener->server_ = py::share(arguments.server);
+  if (arguments.ssl_arguments != Py_None) listener->ssl_arguments_ = py::share(arguments.ssl_arguments);
+  listener->backlog_ = arguments.backlog;
+  listener->context_ = py::copy_current_context();
+  if (!listener->context_) return {};
+  listener->local_is_exact_ =
+      ::getsockname(fd, &listener->local_.base, &listener->local_.length) == 0 && !is_wildcard(listener->local_);
+  return listener->resume() ? std::move(object) : py::Ref<>();
+}
+
+bool Listener::resume() noexcept {
+  if (stopped_) return true;
+  const auto number = py::call_method(socket_.get(), loop_->state().names.fileno.get());
+  if (!number) return false;
+  const long fd = PyLong_AsLong(number.get());
+  if (fd < 0 || loop_->poller() == nullptr) return PyErr_Occurred() == nullptr;  // closed meanwhile
+  return py::guard([&] {
+    const int error_number = loop_->poller()->watch(*this, static_cast<int>(fd), kReadable);
+    if (error_number == 0) return true;
+    errno = error_number;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return false;
+  });
+}
+
+void Listener::stop() noexcept {
+  stopped_ = true;
+  if (core::Poller* poller = loop_->poller()) poller->forget(*this);
+}
+
+void Listener::on_events(unsigned) noexcept {
+  if (queued_) return;
+  queued_ = true;
+  py::guard([this] {
+    loop_->enqueue(static_cast<core::Task&>(*this));
+    return true;
+  });
+}
+
+bool Listener::perform() noexcept {
+  queued_ = false;
+  if (watched_fd() < 0) return true;
+  return py::guard([this] { return accept_waiting(); });
+}
+
+bool Listener::accept_waiting() noexcept {
+  // Each connection gets a copy of the context that the server was made in, as asyncio's tasks do.
+  for (long i = 0; i <= backlog_ && !stopped_ && watched_fd() >= 0; ++i) {
+    net::Address peer;
+    base::OwnedFd connection = base::accept_nonblocking(watched_fd(), &peer.base, &peer.length);
+    if (!connection) {
+      if (errno == ECONNABORTED) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return true;
+      return on_accept_error(errno);
+    }
+    const auto context = py::steal(PyContext_Copy(context_.get()));
+    if (!context) return false;
+    const py::ContextScope scope(context.get());
+    if (!scope.entered()) return false;
+    const bool by_python = ssl_arguments_ || loop_->debug() || !net::is_known_family(peer.family());
+    const bool ok =
+        by_python ? connect_by_python(std::move(connection)) : connect_plain(std::move(connection), peer);
+    if (ok) continue;
+    if (py::is_exit_request()) return false;
+    PyErr_Clear();  // As asyncio: an error while a connection is made ends that connection alone.
+  }
+  return true;
+}
+
+bool Listener::on_accept_error(int error_number) noexcept {
+  errno = error_number;
+  PyErr_SetFromErrno(PyExc_OSError);
+  const auto exception = py::take_exception();
+  const bool pause = out_of_resources(error_number);
+  // The kernel would go on reporting the socket as ready: look away for a while.
+  if (pause) loop_->poller()->forget(*this);
+  return static_cast<bool>(py::call_method(loop_object_.get(), loop_->state().names._accept_failed.get(), self_,
+                                           socket_.get(), exception.get(), pause ? Py_True : Py_False));
+}
+
+bool Listener::connect_plain(base::OwnedFd fd, const net::Address& peer) noexcept {
+  net::Address local;
+  if (!find_local_address(fd.get(), local)) return true;  // gone already
+  const auto protocol = py::call(protocol_factory_.get());
+  if (!protocol) return false;
+  return static_cast<bool>(
+      StreamTransport::from_accepted(*loop_, std::move(fd), peer, local, protocol.get(), server_.get()));
+}
+
+bool Listener::find_local_address(int fd, net::Address& local) const noexcept {
+  if (local_is_exact_) {
+    local = local_;
+    return true;
+  }
+  return ::getsockname(fd, &local.base, &local.length) == 0;
+}
+
+// TLS, debug mode and rare address families: a Python socket, and asyncio's own way from there.
+bool Listener::connect_by_python(base::OwnedFd fd) noexcept {
+  Descriptor descriptor;
+  descriptor.own(std::move(fd));
+  PyObject* connection = descriptor.socket(loop_->state());
+  if (connection == nullptr) return false;
+  return static_cast<bool>(py::call_method(loop_object_.get(), loop_->state().names._accepted.get(),
+                                           protocol_factory_.get(), connection,
+                                           server_ ? server_.get() : Py_None,
+                                           ssl_arguments_ ? ssl_arguments_.get() : Py_None));
+}
+
+// ---- Python -----------------------------------------------------------------------------------------
+
+namespace {
+
+PyObject* serve(PyObject* self, PyObject* args) {
+  Listener::Arguments arguments = {};
+  if (PyArg_ParseTuple(args, "OOOlO", &arguments.protocol_factory, &arguments.socket, &arguments.server,
+                       &arguments.backlog, &arguments.ssl_arguments) == 0) {
+    return nullptr;
+  }
+  core::Loop& loop = core::loop_of(self);
+  if (!core::check_open(loop)) return nullptr;
+  return Listener::start(loop, arguments).release();
+}
+
+PyObject* stop_method(PyObject* self, PyObject*) {
+  py::state_of<Listener>(self)->stop();
+  Py_RETURN_NONE;
+}
+
+PyObject* resume_method(PyObject* self, PyObject*) {
+  return none_unless_error(py::state_of<Listener>(self)->resume());
+}
+
+PyMethodDef kMethods[] = {
+    {"stop", stop_method, METH_NOARGS, "stop()\n--\n\nStop accepting; the socket stays open."},
+    {"resume", resume_method, METH_NOARGS, "resume()\n--\n\nAccept again after a pause, unless stopped."},
+    {nullptr, nullptr, 0, nullptr},
+};
+PyGetSetDef kGetSet[] = {{nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+}  // namespace
+
+const std::vector<PyMethodDef>& listener_methods() {
+  static const std::vector<PyMethodDef> methods = {{"_serve", serve, METH_VARARGS, nullptr}};
+  return methods;
+}
+
+py::Ref<PyTypeObject> make_listener_type(PyObject* module) noexcept {
+  return py::make_type<Listener>(module, "veloop._native.Listener",
+                                 reinterpret_cast<PyObject*>(&PyBaseObject_Type), kMethods, kGetSet,
+                                 "Accepts the connections of a listening socket.");
+}
+
+}  // namespace veloop::io

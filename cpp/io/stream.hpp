@@ -1,0 +1,105 @@
+#pragma once
+// StreamTransport: a connected stream socket (TCP or Unix), as asyncio.Transport.
+//
+// Reading goes straight from the socket into what the protocol gets: an exactly sized bytes object, or the
+// buffer of a BufferedProtocol. Writing: what one callback writes leaves as one sendmsg() when the callback
+// returns; a large piece, or more than the high-water mark, is sent at once. Whoever looks at the state
+// (buffer size, close, end of file) sees it as after sending.
+#include <Python.h>
+
+#include <cstddef>
+#include <vector>
+
+#include "io/flow_control.hpp"
+#include "io/socket_addresses.hpp"
+#include "io/transport_base.hpp"
+#include "io/write_queue.hpp"
+#include "py/ref.hpp"
+
+namespace veloop::io {
+
+class StreamTransport final : public TransportBase, public core::FlushNode {
+ public:
+  StreamTransport() = default;
+
+  template <class V>
+  int visit_refs(V&& visit) {
+    if (int stop = TransportBase::visit_refs(visit)) return stop;
+    if (int stop = addresses_.visit_refs(visit)) return stop;
+    return visit(empty_waiter_);
+  }
+  static void finalize(PyObject* self);
+  static PyObject* repr(PyObject* self);
+
+  // Makes the transport of a socket that Python owns. Null, with an error set, on failure.
+  static py::Ref<> from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol, PyObject* waiter,
+                               PyObject* extra, PyObject* server) noexcept;
+  // Makes the transport of an accepted connection, which it owns.
+  static py::Ref<> from_accepted(core::Loop& loop, base::OwnedFd fd, const net::Address& peer,
+                                 const net::Address& local, PyObject* protocol, PyObject* server) noexcept;
+
+  void set_protocol(PyObject* protocol) noexcept override;
+  [[nodiscard]] bool provide_extra(PyObject* name) noexcept override;
+  [[nodiscard]] bool call_connection_lost(PyObject* exception) noexcept override;
+
+  // -- writing: each returns false with an error set ---------------------------------------------------
+  [[nodiscard]] bool write(PyObject* data) noexcept;
+  [[nodiscard]] bool writelines(PyObject* pieces) noexcept;
+  [[nodiscard]] bool write_eof() noexcept;
+  [[nodiscard]] bool close() noexcept;
+  [[nodiscard]] bool abort() noexcept;
+  // asyncio's _force_close() and _fatal_error(), which its SSLProtocol calls.
+  [[nodiscard]] bool close_with(PyObject* exception) noexcept;
+  [[nodiscard]] bool report_fatal(const char* message) noexcept { return fatal_error(message); }
+  // Sends what waits for the end of the callback. False only if an exception must leave the loop.
+  [[nodiscard]] bool send_now() noexcept;
+  [[nodiscard]] std::size_t write_buffer_size() const noexcept { return queue_.size(); }
+  [[nodiscard]] bool eof_written() const noexcept { return eof_written_; }
+  [[nodiscard]] FlowControl& flow_control() noexcept { return flow_; }
+  [[nodiscard]] bool set_write_buffer_limits(std::size_t high, std::size_t low) noexcept;
+
+  // -- sendfile: a future that is done when everything was written -------------------------------------
+  [[nodiscard]] py::Ref<> make_empty_waiter() noexcept;
+  void reset_empty_waiter() noexcept { empty_waiter_.reset(); }
+
+  // core::FlushNode
+  [[nodiscard]] PyObject* flush_owner() const noexcept override { return self_; }
+  [[nodiscard]] bool flush() noexcept override { return send_now(); }
+
+ protected:
+  [[nodiscard]] bool on_readable() noexcept override;
+  [[nodiscard]] bool on_writable() noexcept override;
+  void discard_writes() noexcept override;
+
+ private:
+  enum class Sent { kAll, kBlocked, kFailed };
+
+  [[nodiscard]] bool read_into_bytes() noexcept;
+  [[nodiscard]] bool read_into_protocol_buffer() noexcept;
+  [[nodiscard]] bool on_eof() noexcept;
+  [[nodiscard]] bool may_write(const char* what) noexcept;
+  [[nodiscard]] bool append(const Py_buffer& view, bool is_bytes) noexcept;
+  [[nodiscard]] bool after_append() noexcept;
+  [[nodiscard]] bool everything_sent() noexcept;
+  [[nodiscard]] bool shut_down_writing() noexcept;
+  [[nodiscard]] bool maybe_pause() noexcept;
+  [[nodiscard]] bool maybe_resume() noexcept;
+  [[nodiscard]] bool settle_empty_waiter(PyObject* exception) noexcept;
+  [[nodiscard]] bool waits_for_writing() const noexcept { return (interest() & core::kWritable) != 0; }
+
+  WriteQueue queue_;
+  FlowControl flow_;
+  py::Ref<> empty_waiter_;
+  SocketAddresses addresses_;
+  bool buffered_protocol_ = false;
+  bool eof_written_ = false;
+  bool large_reads_ = false;  // the last read filled much of the buffer: read into the final object
+};
+
+// The loop's hook `_make_socket_transport`, for the Loop type.
+const std::vector<PyMethodDef>& stream_methods();
+
+// Makes the StreamTransport type. Null, with an error set, on failure.
+py::Ref<PyTypeObject> make_stream_type(PyObject* module) noexcept;
+
+}  // namespace veloop::io

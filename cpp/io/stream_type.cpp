@@ -1,0 +1,177 @@
+// The Python type of StreamTransport, and the loop's hook that makes one.
+#include <Python.h>
+
+#include <cstddef>
+
+#include "core/loop_type.hpp"
+#include "io/stream.hpp"
+#include "io/transport_members.hpp"
+#include "py/call.hpp"
+#include "py/error.hpp"
+#include "py/type.hpp"
+
+namespace veloop::io {
+
+namespace {
+
+using Members = TransportMembers<StreamTransport>;
+
+StreamTransport& of(PyObject* self) noexcept { return Members::of(self); }
+
+PyObject* write(PyObject* self, PyObject* data) { return none_unless_error(of(self).write(data)); }
+PyObject* writelines(PyObject* self, PyObject* pieces) { return none_unless_error(of(self).writelines(pieces)); }
+PyObject* write_eof(PyObject* self, PyObject*) { return none_unless_error(of(self).write_eof()); }
+PyObject* can_write_eof(PyObject*, PyObject*) { Py_RETURN_TRUE; }
+PyObject* close(PyObject* self, PyObject*) { return none_unless_error(of(self).close()); }
+PyObject* abort(PyObject* self, PyObject*) { return none_unless_error(of(self).abort()); }
+PyObject* is_reading(PyObject* self, PyObject*) { return PyBool_FromLong(of(self).is_reading()); }
+PyObject* pause_reading(PyObject* self, PyObject*) { return none_unless_error(of(self).pause_reading()); }
+PyObject* resume_reading(PyObject* self, PyObject*) { return none_unless_error(of(self).resume_reading()); }
+
+PyObject* get_write_buffer_size(PyObject* self, PyObject*) {
+  StreamTransport& transport = of(self);
+  if (!transport.send_now()) return nullptr;
+  return PyLong_FromSize_t(transport.write_buffer_size());
+}
+
+PyObject* get_write_buffer_limits(PyObject* self, PyObject*) {
+  const FlowControl& flow = of(self).flow_control();
+  return Py_BuildValue("(nn)", static_cast<Py_ssize_t>(flow.low()), static_cast<Py_ssize_t>(flow.high()));
+}
+
+PyObject* set_write_buffer_limits(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  std::size_t high = 0;
+  std::size_t low = 0;
+  return none_unless_error(parse_write_limits(args, count, keywords, high, low) &&
+                           of(self).set_write_buffer_limits(high, low));
+}
+
+// asyncio's SSLProtocol closes and reports through these two.
+PyObject* force_close(PyObject* self, PyObject* exception) {
+  return none_unless_error(of(self).close_with(exception));
+}
+
+PyObject* fatal_error(PyObject* self, PyObject* args) {
+  PyObject* exception = nullptr;
+  const char* message = "Fatal error on transport";
+  if (!PyArg_ParseTuple(args, "O|s", &exception, &message)) return nullptr;
+  PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception)), exception);
+  return none_unless_error(of(self).report_fatal(message));
+}
+
+PyObject* make_empty_waiter(PyObject* self, PyObject*) { return of(self).make_empty_waiter().release(); }
+PyObject* reset_empty_waiter(PyObject* self, PyObject*) {
+  of(self).reset_empty_waiter();
+  Py_RETURN_NONE;
+}
+
+PyObject* lend_descriptor(PyObject* self, PyObject* lent_out) {
+  of(self).set_lent_out(lent_out == Py_True);
+  Py_RETURN_NONE;
+}
+
+PyObject* sock(PyObject* self, void*) {
+  StreamTransport& transport = of(self);
+  if (!transport.descriptor().is_open()) Py_RETURN_NONE;
+  return py::new_ref(transport.descriptor().socket(transport.state()));
+}
+PyObject* sock_fd(PyObject* self, void*) { return PyLong_FromLong(of(self).descriptor().last_number()); }
+PyObject* paused(PyObject* self, void*) { return PyBool_FromLong(of(self).reading_paused()); }
+PyObject* eof(PyObject* self, void*) { return PyBool_FromLong(of(self).eof_written()); }
+PyObject* protocol_paused(PyObject* self, void*) { return PyBool_FromLong(of(self).flow_control().paused()); }
+PyObject* start_tls_compatible(PyObject*, void*) { Py_RETURN_TRUE; }
+PyObject* max_size(PyObject*, void*) { return PyLong_FromSize_t(Descriptors::kReadBufferSize); }
+
+PyObject* sendfile_compatible(PyObject*, void*) {
+  const auto constants = py::steal(PyImport_ImportModule("asyncio.constants"));
+  const auto mode = constants ? py::get_attr(constants.get(), "_SendfileMode") : py::Ref<>();
+  return mode ? py::get_attr(mode.get(), "TRY_NATIVE").release() : nullptr;
+}
+
+PyMethodDef kMethods[] = {
+    VELOOP_TRANSPORT_METHODS(StreamTransport),
+    {"write", write, METH_O,
+     "write(data)\n--\n\nSend `data` (bytes, bytearray or memoryview), without waiting.\n\n"
+     "What one callback writes is sent together when it returns. Raises TypeError for other types and\n"
+     "RuntimeError after write_eof(); after the connection is lost it is ignored, with a warning from the\n"
+     "fifth time on."},
+    {"writelines", writelines, METH_O, "writelines(list_of_data)\n--\n\nSend each piece; see write()."},
+    {"write_eof", write_eof, METH_NOARGS,
+     "write_eof()\n--\n\nClose the sending half when everything written is sent. Reading goes on."},
+    {"can_write_eof", can_write_eof, METH_NOARGS, "can_write_eof()\n--\n\nReturn True."},
+    {"close", close, METH_NOARGS,
+     "close()\n--\n\nStop reading, send what is buffered, then call the protocol's connection_lost(None)."},
+    {"abort", abort, METH_NOARGS, "abort()\n--\n\nClose at once; what is buffered is lost."},
+    {"is_reading", is_reading, METH_NOARGS, "is_reading()\n--\n\nReturn whether data is being received."},
+    {"pause_reading", pause_reading, METH_NOARGS,
+     "pause_reading()\n--\n\nDeliver no data until resume_reading()."},
+    {"resume_reading", resume_reading, METH_NOARGS, "resume_reading()\n--\n\nDeliver data again."},
+    {"get_write_buffer_size", get_write_buffer_size, METH_NOARGS,
+     "get_write_buffer_size()\n--\n\nReturn the number of bytes that the socket has not taken yet."},
+    {"get_write_buffer_limits", get_write_buffer_limits, METH_NOARGS,
+     "get_write_buffer_limits()\n--\n\nReturn the low and the high water mark, in bytes."},
+    {"set_write_buffer_limits", as_method(set_write_buffer_limits), METH_FASTCALL | METH_KEYWORDS,
+     "set_write_buffer_limits(high=None, low=None)\n--\n\n"
+     "Set the water marks (bytes) at which the protocol's writing is paused and resumed.\n\n"
+     "Raises ValueError unless high >= low >= 0."},
+    {"_force_close", force_close, METH_O, nullptr},
+    {"_fatal_error", fatal_error, METH_VARARGS, nullptr},
+    {"_make_empty_waiter", make_empty_waiter, METH_NOARGS, nullptr},
+    {"_reset_empty_waiter", reset_empty_waiter, METH_NOARGS, nullptr},
+    {"_lend_descriptor", lend_descriptor, METH_O, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+
+PyGetSetDef kGetSet[] = {
+    VELOOP_TRANSPORT_GETSET(StreamTransport),
+    {"_sock", sock, nullptr, nullptr, nullptr},
+    {"_sock_fd", sock_fd, nullptr, nullptr, nullptr},
+    {"_paused", paused, nullptr, nullptr, nullptr},
+    {"_eof", eof, nullptr, nullptr, nullptr},
+    {"_protocol_paused", protocol_paused, nullptr, nullptr, nullptr},
+    {"_start_tls_compatible", start_tls_compatible, nullptr, nullptr, nullptr},
+    {"_sendfile_compatible", sendfile_compatible, nullptr, nullptr, nullptr},
+    {"max_size", max_size, nullptr, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+
+PyObject* make_socket_transport(PyObject* self, PyObject* args, PyObject* keywords) {
+  static const char* const kNames[] = {"sock", "protocol", "waiter", "extra", "server", nullptr};
+  PyObject *socket = nullptr, *protocol = nullptr;
+  PyObject *waiter = Py_None, *extra = Py_None, *server = Py_None;
+  if (PyArg_ParseTupleAndKeywords(args, keywords, "OO|O$OO", const_cast<char**>(kNames), &socket, &protocol,
+                                  &waiter, &extra, &server) == 0) {
+    return nullptr;
+  }
+  core::Loop& loop = core::loop_of(self);
+  if (!core::check_open(loop)) return nullptr;
+  return StreamTransport::from_socket(loop, socket, protocol, waiter, extra, server).release();
+}
+
+}  // namespace
+
+PyObject* StreamTransport::repr(PyObject* self) {
+  StreamTransport& transport = of(self);
+  const char* state = !transport.descriptor_.is_open() ? "closed " : transport.is_closing() ? "closing " : "";
+  const char* reading = (transport.interest() & core::kReadable) != 0 ? "polling" : "idle";
+  const char* writing = transport.waits_for_writing() ? "polling" : "idle";
+  return PyUnicode_FromFormat("<StreamTransport %sfd=%d read=%s write=<%s, bufsize=%zu>>", state,
+                              transport.descriptor_.last_number(), reading, writing, transport.queue_.size());
+}
+
+py::Ref<PyTypeObject> make_stream_type(PyObject* module) noexcept {
+  const auto asyncio = py::steal(PyImport_ImportModule("asyncio"));
+  const auto base = asyncio ? py::get_attr(asyncio.get(), "Transport") : py::Ref<>();
+  if (!base) return {};
+  return py::make_type<StreamTransport>(module, "veloop._native.StreamTransport", base.get(), kMethods, kGetSet,
+                                        "A connected stream socket: asyncio.Transport.");
+}
+
+const std::vector<PyMethodDef>& stream_methods() {
+  static const std::vector<PyMethodDef> methods = {
+      {"_make_socket_transport", as_method(make_socket_transport), METH_VARARGS | METH_KEYWORDS, nullptr},
+  };
+  return methods;
+}
+
+}  // namespace veloop::io

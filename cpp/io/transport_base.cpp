@@ -1,0 +1,258 @@
+#include "io/transport_base.hpp"
+
+#include <cerrno>
+
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace veloop::io {
+
+using core::kNothing;
+using core::kReadable;
+using core::kWritable;
+
+TransportBase::~TransportBase() {
+  if (loop_ == nullptr || !loop_object_) return;
+  if (core::Poller* poller = loop_->poller()) poller->forget(*this);
+  Descriptors::of(*loop_).remove_user(descriptor_.last_number(), *this);
+}
+
+bool TransportBase::attach(core::Loop& loop, PyObject* self, PyObject* protocol, PyObject* server,
+                           PyObject* extra) noexcept {
+  self_ = self;
+  loop_ = &loop;
+  loop_object_ = py::share(loop.self());
+  set_protocol(protocol);
+  if (extra != nullptr && extra != Py_None) {
+    extra_ = py::steal(PyDict_Copy(extra));
+    if (!extra_) return false;
+  }
+  Descriptors::of(loop).add_user(descriptor_.number(), *this);
+  if (server == nullptr || server == Py_None) return true;
+  server_ = py::share(server);
+  return call_server(state().names._attach.get());
+}
+
+bool TransportBase::call_server(PyObject* method) noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+  return static_cast<bool>(py::call_method(server_.get(), method, self_));  // for close_clients()
+#else
+  return static_cast<bool>(py::call_method(server_.get(), method));
+#endif
+}
+
+bool TransportBase::schedule_start(PyObject* waiter) noexcept {
+  const auto connection_made = py::get_attr(protocol_.get(), state().names.connection_made.get());
+  if (!connection_made) return false;
+  core::Callback* made = core::new_callback(*loop_, connection_made.get(), &self_, 1, nullptr);
+  if (made == nullptr) return false;
+  const py::Ref<> handle = py::steal(made->self);
+  read_context_ = py::copy_current_context();
+  if (!read_context_) return false;
+  if (waiter != nullptr && waiter != Py_None) waiter_ = py::share(waiter);
+  start_due_ = true;
+  return py::guard([&] {
+    loop_->enqueue(*made);
+    // Reading starts, and the waiter wakes, only when connection_made() was called.
+    queued_ = true;
+    loop_->enqueue(static_cast<core::Task&>(*this));
+    return true;
+  });
+}
+
+bool TransportBase::start() noexcept {
+  start_due_ = false;
+  bool go_on = !is_reading() || watch(kReadable);
+  const py::Ref<> waiter = std::move(waiter_);
+  if (!go_on || !waiter) return go_on;
+  const auto cancelled = py::call_method(waiter.get(), state().names.cancelled.get());
+  const int is_cancelled = cancelled ? PyObject_IsTrue(cancelled.get()) : -1;
+  if (is_cancelled == 1) return true;
+  if (is_cancelled == 0 && py::call_method(waiter.get(), state().names.set_result.get(), Py_None)) return true;
+  if (py::is_exit_request()) return false;
+  PyErr_WriteUnraisable(waiter.get());
+  return true;
+}
+
+// ---- events ---------------------------------------------------------------------------------------
+
+void TransportBase::on_events(unsigned events) noexcept {
+  fired_ |= events;
+  if (queued_) return;
+  queued_ = true;
+  py::guard([this] {
+    loop_->enqueue(static_cast<core::Task&>(*this));
+    return true;
+  });
+}
+
+bool TransportBase::perform() noexcept {
+  queued_ = false;
+  if (start_due_ && !start()) return false;
+  if ((fired_ & kReadable) != 0) {
+    fired_ &= ~kReadable;
+    const py::Ref<> context = read_context_.share();
+    const py::ContextScope scope(context.get());
+    if (!scope.entered() ? !fatal_error("Fatal error on transport") : !on_readable()) return false;
+  }
+  if ((fired_ & kWritable) != 0) {
+    fired_ &= ~kWritable;
+    const py::Ref<> context = write_context_ ? write_context_.share() : read_context_.share();
+    const py::ContextScope scope(context.get());
+    if (!scope.entered() ? !fatal_error("Fatal error on transport") : !on_writable()) return false;
+  }
+  return true;
+}
+
+bool TransportBase::watch(unsigned wanted) noexcept {
+  core::Poller* poller = loop_->poller();
+  if (poller == nullptr) return true;  // The loop is closed: nothing will happen any more.
+  return py::guard([&] {
+    if ((wanted & kWritable) != 0) write_context_ = py::copy_current_context();
+    const int error_number = poller->watch(*this, descriptor_.fd(), interest() | wanted);
+    if (error_number != 0) return fatal_errno(error_number, "Fatal error on transport");
+    Descriptors::of(*loop_).hold(*this, true);
+    return true;
+  });
+}
+
+void TransportBase::unwatch(unsigned unwanted) noexcept {
+  core::Poller* poller = loop_->poller();
+  const unsigned rest = interest() & ~unwanted;
+  if (poller != nullptr && rest != interest()) {
+    // A descriptor that was closed behind our back can only be forgotten.
+    if (poller->watch(*this, watched_fd(), rest) != 0) poller->forget(*this);
+  }
+  if ((unwanted & kWritable) != 0) write_context_.reset();
+  if (interest() == kNothing) Descriptors::of(*loop_).hold(*this, false);
+}
+
+bool TransportBase::pause_reading() noexcept {
+  if (!is_reading()) return true;
+  paused_ = true;
+  unwatch(kReadable);
+  return debug_log("%r pauses reading");
+}
+
+bool TransportBase::resume_reading() noexcept {
+  if (is_closing() || !paused_) return true;
+  paused_ = false;
+  read_context_ = py::copy_current_context();
+  if (!start_due_ && !watch(kReadable)) return false;
+  return debug_log("%r resumes reading");
+}
+
+// ---- closing --------------------------------------------------------------------------------------
+
+bool TransportBase::begin_close() noexcept {
+  if (is_closing()) return false;
+  state_ = State::kClosing;
+  unwatch(kReadable);
+  return true;
+}
+
+bool TransportBase::lose(PyObject* exception) noexcept {
+  if (is_lost()) return true;
+  state_ = State::kLost;
+  lost_writes_ = 1;
+  unwatch(kReadable | kWritable);
+  const auto method = py::get_attr(self_, state().names._call_connection_lost.get());
+  if (!method) return false;
+  PyObject* argument = exception != nullptr ? exception : Py_None;
+  core::Callback* lost = core::new_callback(*loop_, method.get(), &argument, 1, nullptr);
+  if (lost == nullptr) return false;
+  const py::Ref<> handle = py::steal(lost->self);
+  if (loop_->closed()) return core::handle_cancel(*lost) != nullptr;  // asyncio's call_soon() raises here
+  return py::guard([&] {
+    loop_->enqueue(*lost);
+    return true;
+  });
+}
+
+bool TransportBase::force_close(PyObject* exception) noexcept {
+  if (is_lost()) return true;
+  discard_writes();
+  (void)begin_close();
+  return lose(exception);
+}
+
+bool TransportBase::call_connection_lost(PyObject* exception) noexcept {
+  bool ok = true;
+  if (const py::Ref<> protocol = std::move(protocol_)) {
+    ok = static_cast<bool>(py::call_method(protocol.get(), state().names.connection_lost.get(), exception));
+  }
+  const py::Ref<> keep_loop = loop_object_.share();
+  const py::ErrorStash stash;
+  Descriptors::of(*loop_).remove_user(descriptor_.number(), *this);
+  if (!descriptor_.close(state())) PyErr_WriteUnraisable(self_);
+  if (server_) {
+    if (!call_server(state().names._detach.get())) PyErr_WriteUnraisable(self_);
+    server_.reset();
+  }
+  read_context_.reset();
+  write_context_.reset();
+  return ok;
+}
+
+void TransportBase::warn_and_close() noexcept {
+  if (!has_loop() || !descriptor_.is_open()) return;
+  const py::ErrorStash stash;
+  if (PyErr_ResourceWarning(self_, 1, "unclosed transport %R", self_) < 0) PyErr_WriteUnraisable(self_);
+  state_ = State::kLost;
+  if (core::Poller* poller = loop_->poller()) poller->forget(*this);
+  Descriptors::of(*loop_).remove_user(descriptor_.number(), *this);
+  if (!descriptor_.close(state())) PyErr_WriteUnraisable(self_);
+  if (server_ && !call_server(state().names._detach.get())) PyErr_WriteUnraisable(self_);
+}
+
+// ---- errors ---------------------------------------------------------------------------------------
+
+bool TransportBase::fatal_error(const char* message) noexcept {
+  if (py::is_exit_request()) return false;
+  const auto exception = py::take_exception();
+  const auto text = py::steal(PyUnicode_FromString(message));
+  PyObject* protocol = protocol_ ? protocol_.get() : Py_None;
+  if (!text || !py::call_method(loop_object_.get(), state().names._transport_failed.get(), self_, protocol,
+                                exception.get(), text.get())) {
+    return false;
+  }
+  return force_close(exception.get());
+}
+
+bool TransportBase::fatal_errno(int error_number, const char* message) noexcept {
+  errno = error_number;
+  PyErr_SetFromErrno(PyExc_OSError);
+  return fatal_error(message);
+}
+
+bool TransportBase::tell_protocol(PyObject* method, const char* failed) noexcept {
+  if (!protocol_) return true;
+  if (py::call_method(protocol_.get(), method)) return true;
+  if (py::is_exit_request()) return false;
+  const auto exception = py::take_exception();
+  const auto text = py::steal(PyUnicode_FromString(failed));
+  return text && py::call_method(loop_object_.get(), state().names._protocol_failed.get(), self_,
+                                 protocol_ ? protocol_.get() : Py_None, exception.get(), text.get());
+}
+
+void TransportBase::count_lost_write(const char* warning) noexcept {
+  constexpr long kWarnFrom = 5;  // asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
+  if (lost_writes_ >= kWarnFrom) {
+    const auto result = py::steal(PyObject_CallMethod(state().library.logger.get(), "warning", "s", warning));
+    if (!result) PyErr_WriteUnraisable(self_);
+  }
+  ++lost_writes_;
+}
+
+bool TransportBase::debug_log(const char* event) noexcept {
+  if (!loop_->debug()) return true;
+  return static_cast<bool>(
+      py::steal(PyObject_CallMethod(state().library.logger.get(), "debug", "sO", event, self_)));
+}
+
+PyObject* TransportBase::extra() noexcept {
+  if (!extra_) extra_ = py::steal(PyDict_New());
+  return extra_.get();
+}
+
+}  // namespace veloop::io

@@ -1,0 +1,77 @@
+#include "io/write_queue.hpp"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <array>
+#include <utility>
+
+#include "base/sockets.hpp"
+
+namespace veloop::io {
+
+bool WriteQueue::append(PyObject* object, const char* data, std::size_t length) {
+  py::Ref<> holder;
+  if (object != nullptr) {
+    holder = py::share(object);
+  } else {
+    holder = py::steal(PyBytes_FromStringAndSize(data, static_cast<Py_ssize_t>(length)));
+    if (!holder) return false;
+    data = PyBytes_AS_STRING(holder.get());
+  }
+  chunks_.push_back(Chunk{std::move(holder), data, length});
+  size_ += length;
+  return true;
+}
+
+ssize_t WriteQueue::send(int fd, bool is_socket) noexcept {
+  constexpr std::size_t kMostPieces = 64;  // far below IOV_MAX; more pieces do not send faster
+  std::array<iovec, kMostPieces> pieces;
+  std::size_t count = 0;
+  for (std::size_t i = first_; i < chunks_.size() && count < kMostPieces; ++i) {
+    pieces[count++] = {const_cast<char*>(chunks_[i].data), chunks_[i].length};
+  }
+  ssize_t sent = 0;
+  if (!is_socket) {
+    sent = ::writev(fd, pieces.data(), static_cast<int>(count));
+  } else if (count == 1) {
+    sent = ::send(fd, pieces[0].iov_base, pieces[0].iov_len, base::kSendFlags);
+  } else {
+    msghdr message = {};
+    message.msg_iov = pieces.data();
+    message.msg_iovlen = count;
+    sent = ::sendmsg(fd, &message, base::kSendFlags);
+  }
+  if (sent > 0) consume(static_cast<std::size_t>(sent));
+  return sent;
+}
+
+void WriteQueue::consume(std::size_t count) noexcept {
+  size_ -= count;
+  while (count > 0) {
+    Chunk& chunk = chunks_[first_];
+    if (count < chunk.length) {
+      chunk.data += count;
+      chunk.length -= count;
+      return;
+    }
+    count -= chunk.length;
+    chunk.object.reset();
+    ++first_;
+  }
+  if (size_ == 0) clear();
+}
+
+void WriteQueue::clear() noexcept {
+  constexpr std::size_t kKeepCapacity = 16;  // an idle connection keeps next to nothing
+  std::vector<Chunk> sent;
+  sent.swap(chunks_);
+  first_ = 0;
+  size_ = 0;
+  if (sent.capacity() <= kKeepCapacity) {
+    sent.clear();
+    chunks_.swap(sent);
+  }
+}
+
+}  // namespace veloop::io

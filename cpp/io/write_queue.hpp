@@ -1,0 +1,44 @@
+#pragma once
+// Bytes that wait to be sent: exact `bytes` objects are held as they are, everything else is copied when it
+// comes, so that nobody can change it afterwards. Sends as many pieces as fit in one sendmsg().
+#include <Python.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <vector>
+
+#include "py/ref.hpp"
+
+namespace veloop::io {
+
+class WriteQueue {
+ public:
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  // Bytes not yet sent.
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+  // Appends `length` bytes at `data`. If `data` lies in `object`, an exact bytes object, that is kept;
+  // otherwise (object null) the bytes are copied. False, with MemoryError set, on failure.
+  [[nodiscard]] bool append(PyObject* object, const char* data, std::size_t length);
+
+  // One system call. Returns the number of bytes sent, or -1 with errno set. The queue is not empty.
+  // `is_socket` chooses sendmsg() or writev().
+  [[nodiscard]] ssize_t send(int fd, bool is_socket) noexcept;
+
+  void clear() noexcept;
+
+ private:
+  struct Chunk {
+    py::Ref<> object;
+    const char* data;
+    std::size_t length;
+  };
+
+  void consume(std::size_t count) noexcept;
+
+  std::vector<Chunk> chunks_;
+  std::size_t first_ = 0;  // chunks before it are sent
+  std::size_t size_ = 0;
+};
+
+}  // namespace veloop::io
