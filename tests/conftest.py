@@ -39,6 +39,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("loop_factory", wanted, indirect=True)
 
 
+def pytest_collection_finish() -> None:
+    """Each test ends with a garbage collection: this keeps what was there before the first one out of it."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_pycollect_makeitem(collector: Any, name: str, obj: Any) -> None:
     """An ``async def`` test uses the ``loop`` fixture without naming it."""
     if collector.istestfunction(obj, name) and inspect.iscoroutinefunction(obj):
