@@ -112,6 +112,19 @@ def test_a_clock_overridden_in_a_subclass_moves_the_scheduler(loop):
     moved.close()
 
 
+def test_a_clock_replaced_on_the_class_moves_the_scheduler(loop, monkeypatch):
+    now = loop.time()
+    monkeypatch.setattr(type(loop), "time", lambda _loop: now)
+    events = []
+    loop.call_later(1000, events.append, "timer")
+    run_once(loop)
+    now += 1001
+    run_turns(loop, 2)
+    assert events == ["timer"]
+    monkeypatch.undo()
+    assert abs(loop.time() - time.monotonic()) < 100
+
+
 def test_an_idle_loop_uses_no_processor_time(loop):
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import os
+import signal
 import threading
 import warnings
 import weakref
@@ -159,11 +161,19 @@ def test_a_loop_that_was_closed_is_dropped_silently(loop_factory):
     assert caught == []
 
 
-def test_many_loops_come_and_go(loop_factory):
-    for _ in range(50):
+def test_many_loops_come_and_go_without_leaving_descriptors(loop_factory):
+    def come_and_go():
         loop = loop_factory()
+        loop.add_signal_handler(signal.SIGUSR1, nothing)
+        loop.call_soon_threadsafe(nothing)
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
+
+    come_and_go()
+    before = os.listdir("/dev/fd")
+    for _ in range(50):
+        come_and_go()
+    assert os.listdir("/dev/fd") == before
 
 
 def test_a_subclass_may_extend_close(loop):

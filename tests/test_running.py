@@ -279,3 +279,37 @@ def test_methods_overridden_in_a_subclass_are_used_by_tasks(loop):
         assert counting.calls >= 2
     finally:
         counting.close()
+
+
+def test_call_later_uses_an_overridden_call_at(loop):
+    class Recording(type(loop)):
+        def call_at(self, when, callback, *args, context=None):
+            deadlines.append(when)
+            return super().call_at(when, callback, *args, context=context)
+
+    deadlines, recording = [], Recording()
+    timer = recording.call_later(1000, print)
+    recording.close()
+    assert deadlines == [timer.when()]
+
+
+def test_call_later_uses_a_replaced_call_at(loop):
+    deadlines = []
+    original = loop.call_at
+
+    def call_at(when, callback, *args, context=None):
+        deadlines.append(when)
+        return original(when, callback, *args, context=context)
+
+    loop.call_at = call_at
+    timer = loop.call_later(1000, print)
+    assert deadlines == [timer.when()]
+
+
+def test_asyncios_own_call_soon_called_by_name_schedules_on_the_loop(loop):
+    """A subclass with several bases may call it so."""
+    events = []
+    asyncio.BaseEventLoop.call_soon(loop, events.append, "soon")
+    asyncio.BaseEventLoop.call_soon_threadsafe(loop, events.append, "threadsafe")
+    run_once(loop)
+    assert events == ["soon", "threadsafe"]
