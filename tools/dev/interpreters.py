@@ -88,8 +88,15 @@ def _candidates(version: str) -> Iterator[str | Path]:
             candidate = Path(folder, name)
             if os.access(candidate, os.X_OK):
                 yield candidate
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
-    yield from sorted(pyenv.glob(f"versions/{version}.*/bin/python{version}"), key=_patch_level, reverse=True)
+    yield from sorted(_of_pyenv(version), key=_patch_level, reverse=True)
+
+
+def _of_pyenv(version: str) -> list[Path]:
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    try:
+        return list(root.glob(f"versions/{version}.*/bin/python{version}"))
+    except PermissionError:  # Another user's.
+        return []
 
 
 def _patch_level(executable: Path) -> tuple[int, str]:
