@@ -10,7 +10,9 @@
 #include "core/timers.hpp"
 #include "io/descriptors.hpp"
 #include "io/listener.hpp"
+#include "io/socket_ops.hpp"
 #include "io/stream.hpp"
+#include "net/getaddrinfo.hpp"
 #include "py/state.hpp"
 
 namespace {
@@ -28,7 +30,8 @@ PyMethodDef* loop_methods() {
   static std::vector<PyMethodDef> all = [] {
     std::vector<PyMethodDef> methods;
     for (const auto* part : {&veloop::core::scheduling_methods(), &veloop::io::descriptor_methods(),
-                             &veloop::io::stream_methods(), &veloop::io::listener_methods()}) {
+                             &veloop::io::stream_methods(), &veloop::io::listener_methods(),
+                             &veloop::io::socket_methods(), &veloop::net::lookup_methods()}) {
       methods.insert(methods.end(), part->begin(), part->end());
     }
     methods.push_back({nullptr, nullptr, 0, nullptr});
@@ -49,6 +52,8 @@ PYBIND11_MODULE(_native, module) {
   keep(types.stream, veloop::io::make_stream_type(module.ptr()));
   keep(types.listener, veloop::io::make_listener_type(module.ptr()));
   keep(types.loop, veloop::core::make_loop_type(module.ptr(), loop_methods()));
+  keep(types.socket_op, veloop::io::make_socket_op_type(module.ptr()));
+  keep(types.lookup, veloop::net::make_lookup_type(module.ptr(), *state));
   for (PyTypeObject* type : {types.handle.get(), types.timer_handle.get(), types.loop.get(),
                              types.stream.get(), types.listener.get()}) {
     const py11::handle object(reinterpret_cast<PyObject*>(type));

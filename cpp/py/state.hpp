@@ -24,7 +24,10 @@ namespace veloop::py {
   X(fileno) X(get_buffer) X(getpeername) X(getsockname) X(getsockopt) X(loop) X(message)              \
   X(pause_writing) X(peername) X(pipe) X(protocol) X(remove_done_callback) X(result)                  \
   X(resume_writing) X(set_exception) X(set_result) X(setblocking) X(slow_callback_duration)           \
-  X(socket) X(sockname) X(time) X(transport) X(when)
+  X(socket) X(sockname) X(time) X(transport) X(when)                                                  \
+  X(_check_ssl_socket) X(_ensure_fd_no_transport) X(_ensure_resolved) X(connect) X(create_future)      \
+  X(family) X(flags) X(getaddrinfo) X(gettimeout) X(host) X(port) X(proto) X(recv) X(recv_into)       \
+  X(recvfrom) X(recvfrom_into) X(send) X(sendto) X(type)
 
 struct Names {
 #define VELOOP_DECLARE(name) Ref<> name;
@@ -53,6 +56,14 @@ struct Types {
   Ref<PyTypeObject> write_pipe;
   Ref<PyTypeObject> listener;
   Ref<PyTypeObject> socket_op;
+  Ref<PyTypeObject> lookup;
+};
+
+// What net/getaddrinfo.cpp keeps.
+struct Lookups {
+  Ref<> socket_module;
+  Ref<> getaddrinfo;  // socket.getaddrinfo as it was when we were imported
+  Ref<> shapes;       // dict: kind of question -> tuple of (family, type, proto)
 };
 
 // Dead handles kept for reuse: most live for one turn of the loop (see core/callback.cpp).
@@ -66,6 +77,7 @@ struct State {
   Names names;
   Library library;
   Types types;
+  Lookups lookups;
   FreeList free_handles;
   Ref<> loop_keyword;    // ("loop",), to make futures with
   Ref<> fileno_keyword;  // ("fileno",), to make sockets with
