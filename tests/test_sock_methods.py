@@ -313,6 +313,7 @@ async def test_tls_sockets_are_refused(loop, name):
 async def test_the_socket_of_a_transport_is_refused(loop, name):
     async with connected() as (transport, protocol, far):
         copy = socket.socket(fileno=transport.get_extra_info("socket").fileno())
+        copy.setblocking(False)
         try:
             with pytest.raises(RuntimeError, match=r"^File descriptor \d+ is used by transport <"):
                 await CALLS[name](loop, copy)

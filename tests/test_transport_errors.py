@@ -201,6 +201,7 @@ def test_an_interruption_in_a_buffered_protocol_leaves_run_forever(loop, method,
 
 async def test_the_loop_hears_of_a_transport_that_fails_without_a_handler_of_its_own(loop, caplog):
     loop.set_exception_handler(None)
+    loop.set_debug(False)
     async with connected(Raises("data_received", Failure("seen in the log"))) as (_, protocol, far):
         far.send(b"data")
         await protocol.lost
