@@ -48,7 +48,7 @@ double Loop::monotonic() noexcept {
 }
 
 bool Loop::now(double& seconds) noexcept {
-  if (!custom_time_) {
+  if (!has_custom_time()) {
     seconds = monotonic();
     return true;
   }
@@ -56,6 +56,22 @@ bool Loop::now(double& seconds) noexcept {
   if (!value) return false;
   seconds = PyFloat_AsDouble(value.get());
   return seconds != -1.0 || PyErr_Occurred() == nullptr;
+}
+
+void Loop::find_replaced_methods() noexcept {
+  const py::ErrorStash stash;
+  auto* ours = reinterpret_cast<PyObject*>(state_.types.loop.get());
+  const auto is_replaced = [&](PyObject* name) {
+    // The type's attributes are plain functions and methods: the same object means nobody replaced it.
+    const auto native = py::get_attr(ours, name);
+    const auto current = py::get_attr(reinterpret_cast<PyObject*>(Py_TYPE(self_)), name);
+    const auto dict = py::steal(PyObject_GenericGetDict(self_, nullptr));
+    PyErr_Clear();
+    return native.get() != current.get() || (dict && PyDict_Contains(dict.get(), name) == 1);
+  };
+  custom_time_ = is_replaced(state_.names.time.get());
+  custom_call_at_ = is_replaced(state_.names.call_at.get());
+  class_version_ = Py_TYPE(self_)->tp_version_tag;
 }
 
 void Loop::enqueue(Callback& callback) {
@@ -122,7 +138,7 @@ void Loop::take_inbox() {
 }
 
 bool Loop::may_skip_poll() noexcept {
-  if (ready_.empty() || stopping_ || custom_time_) return false;
+  if (ready_.empty() || stopping_ || has_custom_time()) return false;
   if (++turns_since_poll_ >= kTurnsBetweenPolls) return false;
   return uv_hrtime() - last_poll_ns_ < kNanosBetweenPolls;
 }
@@ -196,6 +212,7 @@ bool Loop::run_ready() noexcept {
   // Exactly what was ready when the turn began: what these schedule belongs to the next one.
   bool go_on = true;
   running_callbacks_ = true;
+  patched_run_ = find_patched_run();
   for (std::size_t left = ready_.size(); go_on && left > 0 && !ready_.empty(); --left) {
     const Entry entry = ready_.pop();
     go_on = debug_ ? run_entry_in_debug(entry) : run_entry(entry);
@@ -213,7 +230,19 @@ bool Loop::run_entry(Entry entry) noexcept {
   }
   auto* callback = reinterpret_cast<Callback*>(entry);
   const py::Ref<> handle = py::steal(callback->self);
-  return callback->cancelled || run(*callback);
+  if (callback->cancelled) return true;
+  if (patched_run_) return static_cast<bool>(py::call(patched_run_.get(), handle.get()));
+  return run(*callback);
+}
+
+// Profilers and watchdogs replace asyncio.Handle._run, to see every callback: then they are called.
+py::Ref<> Loop::find_patched_run() noexcept {
+  auto* type = reinterpret_cast<PyTypeObject*>(state_.library.handle.get());
+  if (type->tp_version_tag != 0 && type->tp_version_tag == handle_version_ && !patched_run_) return {};
+  auto current = py::get_attr(state_.library.handle.get(), state_.names._run.get());
+  if (!current) PyErr_Clear();
+  handle_version_ = type->tp_version_tag;
+  return current.get() == state_.library.handle_run.get() ? py::Ref<>() : std::move(current);
 }
 
 bool Loop::run_entry_in_debug(Entry entry) noexcept {

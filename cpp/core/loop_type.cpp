@@ -86,6 +86,22 @@ PyObject* schedule_timer(Loop& loop, double when, PyObject* when_object, PyObjec
   return timer->self;
 }
 
+// asyncio's call_later() goes through call_at(), which subclasses may override.
+PyObject* call_replaced_call_at(Loop& loop, double when, const ScheduleArguments<2>& call) {
+  const auto method = py::get_attr(loop.self(), loop.state().names.call_at.get());
+  const auto args = py::steal(PyTuple_New(call.rest_count + 2));
+  const auto keywords = py::steal(PyDict_New());
+  if (!method || !args || !keywords) return nullptr;
+  PyTuple_SET_ITEM(args.get(), 0, PyFloat_FromDouble(when));
+  PyTuple_SET_ITEM(args.get(), 1, py::new_ref(call.named[1]));
+  for (Py_ssize_t i = 0; i < call.rest_count; ++i) {
+    PyTuple_SET_ITEM(args.get(), i + 2, py::new_ref(call.rest[i]));
+  }
+  PyObject* context = call.context != nullptr ? call.context : Py_None;
+  if (PyDict_SetItem(keywords.get(), loop.state().names.context.get(), context) < 0) return nullptr;
+  return PyObject_Call(method.get(), args.get(), keywords.get());
+}
+
 PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
   return py::guard([&]() -> PyObject* {
     Loop& loop = loop_of(self);
@@ -115,6 +131,7 @@ PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t count, Py
       when = PyFloat_AsDouble(when_object.get());
       if (when == -1.0 && PyErr_Occurred() != nullptr) return nullptr;
     }
+    if (loop.has_custom_call_at()) return call_replaced_call_at(loop, when, call);
     return schedule_timer(loop, when, when_object.get(), call.named[1], call.rest, call.rest_count,
                           call.context);
   });
@@ -240,8 +257,7 @@ PyTypeObject* native_base(PyTypeObject* type) noexcept;
 
 // Patching time() on an instance, as asyncio's own tests do, moves the scheduler.
 int setattro(PyObject* self, PyObject* name, PyObject* value) {
-  Loop& loop = loop_of(self);
-  if (name == loop.state().names.time.get()) loop.set_custom_time(true);
+  loop_of(self).forget_class_version();
   return PyObject_GenericSetAttr(self, name, value);
 }
 
@@ -257,10 +273,6 @@ PyObject* loop_new(PyTypeObject* type, PyObject*, PyObject*) {
     Loop* made = loop.get();
     reinterpret_cast<LoopObject*>(self.get())->loop = loop.release();
     if (!made->open()) return nullptr;
-    const auto ours = py::get_attr(reinterpret_cast<PyObject*>(base), state->names.time.get());
-    const auto theirs = py::get_attr(reinterpret_cast<PyObject*>(type), state->names.time.get());
-    if (!ours || !theirs) return nullptr;
-    made->set_custom_time(ours.get() != theirs.get());
     return self.release();
   });
 }

@@ -22,13 +22,14 @@ namespace {
 constexpr std::size_t kSendAtOnce = 32 * 1024;
 
 constexpr const char* kReadError = "Fatal read error on socket transport";
+constexpr const char* kLostWrite = "socket.send() raised exception.";
 constexpr const char* kWriteError = "Fatal write error on socket transport";
 
 // asyncio's words: type(data).__name__!r
 #if PY_VERSION_HEX >= 0x030E0000
-constexpr const char* kWrongType = "data argument must be a bytes, bytearray, or memoryview object, not '%s'";
+constexpr const char* kWrongType = "data argument must be a bytes, bytearray, or memoryview object, not %R";
 #else
-constexpr const char* kWrongType = "data argument must be a bytes-like object, not '%s'";
+constexpr const char* kWrongType = "data argument must be a bytes-like object, not %R";
 #endif
 
 bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
@@ -168,7 +169,8 @@ bool StreamTransport::may_write(const char* what) noexcept {
 bool StreamTransport::write(PyObject* data) noexcept {
   const bool is_bytes = PyBytes_CheckExact(data);
   if (!is_bytes && !PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
-    PyErr_Format(PyExc_TypeError, kWrongType, Py_TYPE(data)->tp_name);
+    const auto name = py::steal(PyType_GetName(Py_TYPE(data)));
+    if (name) PyErr_Format(PyExc_TypeError, kWrongType, name.get());
     return false;
   }
   if (!may_write("write")) return false;
@@ -176,7 +178,7 @@ bool StreamTransport::write(PyObject* data) noexcept {
   if (!view.ok()) return false;
   if (view.size() == 0) return true;
   if (is_lost()) {
-    count_lost_write("socket.send() raised exception.");
+    count_lost_write(kLostWrite);
     return true;
   }
   return append(view.raw(), is_bytes) && after_append();
@@ -187,7 +189,7 @@ bool StreamTransport::writelines(PyObject* pieces) noexcept {
   const int any = PyObject_IsTrue(pieces);
   if (any <= 0) return any == 0;
   if (is_lost()) {
-    count_lost_write("socket.send() raised exception.");
+    count_lost_write(kLostWrite);
     return true;
   }
   const auto list = py::steal(PySequence_List(pieces));
@@ -229,16 +231,20 @@ bool StreamTransport::after_append() noexcept {
   if (waits_for_writing()) return maybe_pause();
   if (queue_.size() >= kSendAtOnce || queue_.size() > flow_.high()) return send_now();
   if (!loop_->is_running_callbacks()) return send_now();
+  ++calls_held_back_;
   loop_->call_after_callback(*this);
   return true;
 }
 
 bool StreamTransport::send_now() noexcept {
   if (queue_.empty() || waits_for_writing() || is_lost()) return true;
+  const unsigned calls = std::exchange(calls_held_back_, 0);
   while (!queue_.empty()) {
     if (queue_.send(descriptor_.fd(), true) >= 0) continue;
-    if (!would_block()) return fatal_errno(errno, kWriteError);
-    return watch(kWritable) && (is_lost() || maybe_pause());
+    if (would_block()) return watch(kWritable) && (is_lost() || maybe_pause());
+    if (!fatal_errno(errno, kWriteError)) return false;
+    // Sent one by one, the first call would have failed and the others been ignored, and counted.
+    for (unsigned i = 1; i < calls; ++i) count_lost_write(kLostWrite);
   }
   return true;
 }
@@ -255,12 +261,12 @@ bool StreamTransport::on_writable() noexcept {
     const auto exception = py::take_exception();
     return settle_empty_waiter(exception.get());
   }
-  if (!maybe_resume()) return false;  // The protocol may have written more.
+  if (queue_.empty()) unwatch(kWritable);  // What resume_writing() writes is tried at once.
+  if (!maybe_resume() || !send_now()) return false;
   return is_lost() || !queue_.empty() || everything_sent();
 }
 
 bool StreamTransport::everything_sent() noexcept {
-  unwatch(kWritable);
   if (!settle_empty_waiter(nullptr)) return false;
   if (is_closing()) return lose(nullptr);
   if (!eof_written_ || shut_down_writing()) return true;

@@ -91,6 +91,7 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
   FlowControl flow_;
   py::Ref<> empty_waiter_;
   SocketAddresses addresses_;
+  unsigned calls_held_back_ = 0;  // of write(), since the last attempt to send
   bool buffered_protocol_ = false;
   bool eof_written_ = false;
   bool large_reads_ = false;  // the last read filled much of the buffer: read into the final object

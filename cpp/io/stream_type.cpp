@@ -160,8 +160,9 @@ PyObject* StreamTransport::repr(PyObject* self) {
 }
 
 py::Ref<PyTypeObject> make_stream_type(PyObject* module) noexcept {
-  const auto asyncio = py::steal(PyImport_ImportModule("asyncio"));
-  const auto base = asyncio ? py::get_attr(asyncio.get(), "Transport") : py::Ref<>();
+  // asyncio.Transport, by way of the mixin that asyncio's sendfile fallback insists on.
+  const auto transports = py::steal(PyImport_ImportModule("asyncio.transports"));
+  const auto base = transports ? py::get_attr(transports.get(), "_FlowControlMixin") : py::Ref<>();
   if (!base) return {};
   return py::make_type<StreamTransport>(module, "veloop._native.StreamTransport", base.get(), kMethods, kGetSet,
                                         "A connected stream socket: asyncio.Transport.");

@@ -1,5 +1,7 @@
 #include "io/transport_members.hpp"
 
+#include <cmath>
+
 #include "io/flow_control.hpp"
 
 namespace veloop::io {
@@ -18,21 +20,15 @@ PyObject* argument(const char* name, Py_ssize_t position, PyObject* const* args,
 
 bool is_given(PyObject* value) noexcept { return value != nullptr && value != Py_None; }
 
-bool to_limit(PyObject* value, std::size_t& limit, bool& negative) noexcept {
-  int overflow = 0;
-  const long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
-  if (number == -1 && PyErr_Occurred() != nullptr) {
-    // asyncio compares whatever it is given; infinity, for instance, is a sensible "never pause".
-    PyErr_Clear();
-    const double real = PyFloat_AsDouble(value);
-    if (real == -1.0 && PyErr_Occurred() != nullptr) return false;
-    negative = real < 0;
-    limit = real >= 9e18 ? FlowControl::kUnlimited : static_cast<std::size_t>(negative ? 0 : real);
-    return true;
-  }
-  negative = overflow < 0 || (overflow == 0 && number < 0);
-  limit = overflow > 0 ? FlowControl::kUnlimited : static_cast<std::size_t>(negative ? 0 : number);
-  return true;
+// A water mark as asyncio compares it: any real number; infinity is a sensible "never pause".
+bool to_number(PyObject* value, double& number) noexcept {
+  number = PyFloat_AsDouble(value);
+  return number != -1.0 || PyErr_Occurred() == nullptr;
+}
+
+std::size_t to_limit(double number) noexcept {
+  constexpr double kLargest = 9e18;
+  return number >= kLargest ? FlowControl::kUnlimited : static_cast<std::size_t>(number);
 }
 
 }  // namespace
@@ -65,23 +61,23 @@ bool parse_write_limits(PyObject* const* args, Py_ssize_t count, PyObject* keywo
                         std::size_t& low) noexcept {
   PyObject* high_argument = argument("high", 0, args, count, keywords);
   PyObject* low_argument = argument("low", 1, args, count, keywords);
-  bool high_negative = false;
-  bool low_negative = false;
-  if (is_given(low_argument) && !to_limit(low_argument, low, low_negative)) return false;
-  if (is_given(high_argument)) {
-    if (!to_limit(high_argument, high, high_negative)) return false;
-  } else {
-    high = is_given(low_argument) ? 4 * low : FlowControl::kDefaultHigh;
-    high_negative = low_negative;
+  double high_number = static_cast<double>(FlowControl::kDefaultHigh);
+  double low_number = 0;
+  if (is_given(low_argument)) {
+    if (!to_number(low_argument, low_number)) return false;
+    high_number = 4 * low_number;
   }
-  if (!is_given(low_argument)) {
-    low = high / 4;
-    low_negative = high_negative;
+  if (is_given(high_argument) && !to_number(high_argument, high_number)) return false;
+  if (!is_given(low_argument)) low_number = std::floor(high_number / 4);
+  if (high_number >= low_number && low_number >= 0) {
+    high = to_limit(high_number);
+    low = to_limit(low_number);
+    return true;
   }
-  if (high >= low && !low_negative && !high_negative) return true;
-  const auto shown_high = is_given(high_argument) ? py::share(high_argument)
-                                                  : py::steal(PyLong_FromSize_t(high));
-  const auto shown_low = is_given(low_argument) ? py::share(low_argument) : py::steal(PyLong_FromSize_t(low));
+  const auto shown_high =
+      is_given(high_argument) ? py::share(high_argument) : py::steal(PyLong_FromDouble(high_number));
+  const auto shown_low =
+      is_given(low_argument) ? py::share(low_argument) : py::steal(PyLong_FromDouble(low_number));
   if (shown_high && shown_low) {
     PyErr_Format(PyExc_ValueError, "high (%R) must be >= low (%R) must be >= 0", shown_high.get(),
                  shown_low.get());

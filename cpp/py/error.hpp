@@ -20,8 +20,7 @@ inline Ref<> take_exception() noexcept {
   if (type == nullptr) return {};
   PyErr_NormalizeException(&type, &value, &traceback);
   if (traceback != nullptr) PyException_SetTraceback(value, traceback);
-  Py_XDECREF(traceback);
-  Py_DECREF(type);
+  const Ref<> dropped[] = {steal(type), steal(traceback)};
   return steal(value);
 #endif
 }

@@ -37,7 +37,10 @@ bool State::load() noexcept {
 #undef VELOOP_INTERN
   loop_keyword = steal(PyTuple_Pack(1, names.loop.get()));
   fileno_keyword = steal(PyTuple_Pack(1, names.fileno.get()));
-  return loop_keyword && fileno_keyword && import_into(library.future, "asyncio", "Future") &&
+  if (!import_into(library.handle, "asyncio", "Handle")) return false;
+  library.handle_run = get_attr(library.handle.get(), "_run");
+  return loop_keyword && fileno_keyword && library.handle_run &&
+         import_into(library.future, "asyncio", "Future") &&
          import_into(library.buffered_protocol, "asyncio", "BufferedProtocol") &&
          import_into(library.transport_socket, "asyncio.trsock", "TransportSocket") &&
          import_into(library.socket, "socket", "socket") &&

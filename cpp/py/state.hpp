@@ -18,7 +18,7 @@ namespace veloop::py {
   X(_call_connection_lost) X(_cancelled) X(_check_callback) X(_check_thread) X(_current_handle)       \
   X(_detach) X(_fatal_error) X(_feed_eof) X(_finish_sendto) X(_resolve_literal) X(_run)               \
   X(_protocol_failed) X(_accepted) X(_report_slow) X(_retry_accept) X(_set_result_unless_cancelled) X(_transport_failed) X(create_task)            \
-  X(accept) X(add_done_callback) X(buffer_updated) X(call_exception_handler) X(callback)              \
+  X(accept) X(add_done_callback) X(buffer_updated) X(call_at) X(call_exception_handler) X(callback)              \
   X(cancelled) X(close) X(connection_lost) X(connection_made) X(context) X(data_received)             \
   X(datagram_received) X(debug) X(delay) X(done) X(eof_received) X(error_received) X(exception)       \
   X(fileno) X(get_buffer) X(getpeername) X(getsockname) X(getsockopt) X(loop) X(message)              \
@@ -38,6 +38,8 @@ struct Names {
 // Objects of the standard library that hot code needs.
 struct Library {
   Ref<> future;             // asyncio.Future
+  Ref<> handle;             // asyncio.Handle
+  Ref<> handle_run;         // asyncio.Handle._run, as it was when we were imported
   Ref<> buffered_protocol;  // asyncio.BufferedProtocol
   Ref<> transport_socket;   // asyncio.trsock.TransportSocket
   Ref<> socket;             // socket.socket

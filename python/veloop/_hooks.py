@@ -71,6 +71,11 @@ class Hooks(asyncio.SelectorEventLoop):
     _thread_id: int | None
     _stopping: bool
 
+    # -- scheduling through asyncio's own methods (BaseEventLoop.call_soon(loop, ...)) ends up here ------
+
+    def _call_soon(self, callback: Any, args: tuple[Any, ...], context: Any) -> events.Handle:
+        return self.call_soon(callback, *args, context=context)
+
     # -- reports of the native core ----------------------------------------------------------------
 
     def _callback_failed(self, handle: events.Handle, exception: BaseException) -> None:
@@ -124,7 +129,7 @@ class Hooks(asyncio.SelectorEventLoop):
         listener = self._listeners.pop(sock, None)
         if listener is not None:
             listener.stop()
-        sock.close()
+        super()._stop_serving(sock)  # type: ignore[misc]
 
     def _accepted(
         self, protocol_factory: Any, conn: socket.socket, server: Any, ssl_arguments: Any
