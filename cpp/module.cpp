@@ -8,10 +8,13 @@
 #include "core/callback.hpp"
 #include "core/loop_type.hpp"
 #include "core/timers.hpp"
+#include "io/datagram.hpp"
 #include "io/descriptors.hpp"
 #include "io/listener.hpp"
+#include "io/read_pipe.hpp"
 #include "io/socket_ops.hpp"
 #include "io/stream.hpp"
+#include "io/write_pipe.hpp"
 #include "net/getaddrinfo.hpp"
 #include "py/state.hpp"
 
@@ -31,7 +34,9 @@ PyMethodDef* loop_methods() {
     std::vector<PyMethodDef> methods;
     for (const auto* part : {&veloop::core::scheduling_methods(), &veloop::io::descriptor_methods(),
                              &veloop::io::stream_methods(), &veloop::io::listener_methods(),
-                             &veloop::io::socket_methods(), &veloop::net::lookup_methods()}) {
+                             &veloop::io::datagram_methods(), &veloop::io::read_pipe_methods(),
+                             &veloop::io::write_pipe_methods(), &veloop::io::socket_methods(),
+                             &veloop::net::lookup_methods()}) {
       methods.insert(methods.end(), part->begin(), part->end());
     }
     methods.push_back({nullptr, nullptr, 0, nullptr});
@@ -50,12 +55,16 @@ PYBIND11_MODULE(_native, module) {
   keep(types.handle, veloop::core::make_handle_type(module.ptr()));
   keep(types.timer_handle, veloop::core::make_timer_handle_type(module.ptr()));
   keep(types.stream, veloop::io::make_stream_type(module.ptr()));
+  keep(types.datagram, veloop::io::make_datagram_type(module.ptr()));
+  keep(types.read_pipe, veloop::io::make_read_pipe_type(module.ptr()));
+  keep(types.write_pipe, veloop::io::make_write_pipe_type(module.ptr()));
   keep(types.listener, veloop::io::make_listener_type(module.ptr()));
   keep(types.loop, veloop::core::make_loop_type(module.ptr(), loop_methods()));
   keep(types.socket_op, veloop::io::make_socket_op_type(module.ptr()));
   keep(types.lookup, veloop::net::make_lookup_type(module.ptr(), *state));
   for (PyTypeObject* type : {types.handle.get(), types.timer_handle.get(), types.loop.get(),
-                             types.stream.get(), types.listener.get()}) {
+                             types.stream.get(), types.datagram.get(), types.read_pipe.get(),
+                             types.write_pipe.get(), types.listener.get()}) {
     const py11::handle object(reinterpret_cast<PyObject*>(type));
     module.attr(object.attr("__name__")) = object;
   }

@@ -155,15 +155,14 @@ int descriptor_number(PyObject* file_object) noexcept {
   return static_cast<int>(fd);
 }
 
-namespace {
-
-// asyncio refuses readers and writers for a descriptor that one of its transports uses.
-bool check_unused(core::Loop& loop, PyObject* file_object, int fd) {
+bool check_unused(core::Loop& loop, PyObject* file_object, int fd) noexcept {
   const DescriptorUser* user = Descriptors::of(loop).user_of(fd);
   if (user == nullptr || user->lets_go()) return true;
   PyErr_Format(PyExc_RuntimeError, "File descriptor %R is used by transport %R", file_object, user->user());
   return false;
 }
+
+namespace {
 
 PyObject* ensure_fd_no_transport(PyObject* self, PyObject* file_object) {
   return py::guard([&]() -> PyObject* {

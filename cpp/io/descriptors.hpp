@@ -93,4 +93,7 @@ const std::vector<PyMethodDef>& descriptor_methods();
 // of the selectors module; -1 on failure.
 int descriptor_number(PyObject* file_object) noexcept;
 
+// Whether no transport uses the descriptor; false, with asyncio's RuntimeError set, if one does.
+bool check_unused(core::Loop& loop, PyObject* file_object, int fd) noexcept;
+
 }  // namespace veloop::io

@@ -62,7 +62,7 @@ bool TransportBase::schedule_start(PyObject* waiter) noexcept {
 
 bool TransportBase::start() noexcept {
   start_due_ = false;
-  bool go_on = !is_reading() || watch(kReadable);
+  bool go_on = !wants_first_read() || watch(kReadable);
   const py::Ref<> waiter = std::move(waiter_);
   if (!go_on || !waiter) return go_on;
   const auto cancelled = py::call_method(waiter.get(), state().names.cancelled.get());
@@ -109,8 +109,8 @@ bool TransportBase::watch(unsigned wanted) noexcept {
   if (poller == nullptr) return true;  // The loop is closed: nothing will happen any more.
   return py::guard([&] {
     if ((wanted & kWritable) != 0) write_context_ = py::copy_current_context();
-    const int error_number = poller->watch(*this, descriptor_.fd(), interest() | wanted);
-    if (error_number != 0) return fatal_errno(error_number, "Fatal error on transport");
+    const int error_number = poller->watch(*this, number_to_watch(), interest() | wanted);
+    if (error_number != 0) return on_watch_failed(error_number);
     Descriptors::of(*loop_).hold(*this, true);
     return true;
   });
@@ -167,6 +167,15 @@ bool TransportBase::lose(PyObject* exception) noexcept {
     loop_->enqueue(*lost);
     return true;
   });
+}
+
+bool TransportBase::lose_now() noexcept {
+  if (is_lost()) return true;
+  state_ = State::kLost;
+  lost_writes_ = 1;
+  unwatch(kReadable | kWritable);
+  if (py::call_method(self_, state().names._call_connection_lost.get(), Py_None)) return true;
+  return report_error("Exception in connection_lost()");
 }
 
 bool TransportBase::force_close(PyObject* exception) noexcept {
@@ -227,10 +236,13 @@ bool TransportBase::fatal_errno(int error_number, const char* message) noexcept 
 
 bool TransportBase::tell_protocol(PyObject* method, const char* failed) noexcept {
   if (!protocol_) return true;
-  if (py::call_method(protocol_.get(), method)) return true;
+  return py::call_method(protocol_.get(), method) || report_error(failed);
+}
+
+bool TransportBase::report_error(const char* message) noexcept {
   if (py::is_exit_request()) return false;
   const auto exception = py::take_exception();
-  const auto text = py::steal(PyUnicode_FromString(failed));
+  const auto text = py::steal(PyUnicode_FromString(message));
   return text && py::call_method(loop_object_.get(), state().names._protocol_failed.get(), self_,
                                  protocol_ ? protocol_.get() : Py_None, exception.get(), text.get());
 }

@@ -91,6 +91,14 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
   // Something is readable or writable. False only if SystemExit or KeyboardInterrupt must leave the loop.
   [[nodiscard]] virtual bool on_readable() noexcept = 0;
   [[nodiscard]] virtual bool on_writable() noexcept = 0;
+  // Whether the descriptor is watched for reading once connection_made() was called.
+  [[nodiscard]] virtual bool wants_first_read() const noexcept { return is_reading(); }
+  // The number that is watched; the descriptor's own, unless a derived class has a reason.
+  [[nodiscard]] virtual int number_to_watch() const noexcept { return descriptor_.fd(); }
+  // The descriptor cannot be watched. False only if an exception must leave the loop.
+  [[nodiscard]] virtual bool on_watch_failed(int error_number) noexcept {
+    return fatal_errno(error_number, "Fatal error on transport");
+  }
   // Unsent data is discarded.
   virtual void discard_writes() noexcept = 0;
 
@@ -103,12 +111,18 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
   bool begin_close() noexcept;
   // State lost: schedules connection_lost(exception or None). A second call does nothing.
   [[nodiscard]] bool lose(PyObject* exception) noexcept;
+  // The same at once, as asyncio does when the last of the buffer was sent: connection_lost(None) is called
+  // before this returns. False only if an exception must leave the loop.
+  [[nodiscard]] bool lose_now() noexcept;
   // asyncio's _force_close().
   [[nodiscard]] bool force_close(PyObject* exception) noexcept;
   // Takes the current exception, reports it as asyncio's _fatal_error() does, and closes. False, with the
   // exception (still) set, if it is one that must leave the loop.
   [[nodiscard]] bool fatal_error(const char* message) noexcept;
   [[nodiscard]] bool fatal_errno(int error_number, const char* message) noexcept;
+  // Takes the current exception, which the loop reports as that of a callback; the transport goes on. False,
+  // with the exception (still) set, if it is one that must leave the loop.
+  [[nodiscard]] bool report_error(const char* message) noexcept;
   // Calls the protocol's pause_writing() or resume_writing(), reporting what it raises.
   [[nodiscard]] bool tell_protocol(PyObject* method, const char* failed) noexcept;
   // Counts a write to a connection that is lost, and warns from the fifth on.

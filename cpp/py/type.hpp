@@ -78,12 +78,19 @@ concept HasFinalize = requires(PyObject* self) { T::finalize(self); };
 template <class T>
 concept HasRepr = requires(PyObject* self) { T::repr(self); };
 
-// Makes the type `name` with base class `base`. Null, with an error set, on failure.
+// Makes the type `name` with base class `base`, or with several: a tuple of classes without slots of their
+// own beyond those of a common base. Null, with an error set, on failure.
 template <class T>
 Ref<PyTypeObject> make_type(PyObject* module, const char* name, PyObject* base, PyMethodDef* methods,
                             PyGetSetDef* getset, const char* doc) noexcept {
   static_assert(sizeof(T) % alignof(PyObject*) == 0 && alignof(T) <= alignof(std::max_align_t));
-  const Py_ssize_t offset = reinterpret_cast<PyTypeObject*>(base)->tp_basicsize;
+  const auto bases = PyTuple_Check(base) ? share(base) : steal(PyTuple_Pack(1, base));
+  if (!bases) return {};
+  Py_ssize_t offset = 0;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(bases.get()); ++i) {
+    const auto* each = reinterpret_cast<PyTypeObject*>(PyTuple_GET_ITEM(bases.get(), i));
+    if (each->tp_basicsize > offset) offset = each->tp_basicsize;
+  }
   std::vector<PyType_Slot> slots = {
       {Py_tp_dealloc, reinterpret_cast<void*>(&dealloc<T>)},
       {Py_tp_traverse, reinterpret_cast<void*>(&traverse<T>)},
@@ -112,8 +119,6 @@ Ref<PyTypeObject> make_type(PyObject* module, const char* name, PyObject* base, 
   PyType_Spec spec = {name, static_cast<int>(offset + static_cast<Py_ssize_t>(kNativeSize<T>)), 0,
                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                       slots.data()};
-  auto bases = steal(PyTuple_Pack(1, base));
-  if (!bases) return {};
   return Ref<PyTypeObject>::steal(
       reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &spec, bases.get())));
 }

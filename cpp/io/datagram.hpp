@@ -1,0 +1,94 @@
+#pragma once
+// DatagramTransport: a datagram socket, as asyncio.DatagramTransport.
+//
+// One datagram per event, as asyncio receives them; each is sent at once, and waits only if the socket has
+// no room. Errors of the network are the protocol's to know (error_received) and end nothing.
+//
+// Internet and Unix addresses are converted here; sockets of other families, and addresses that are more
+// than literals, go through the methods of the Python socket.
+#include <Python.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <deque>
+#include <vector>
+
+#include "io/flow_control.hpp"
+#include "io/socket_addresses.hpp"
+#include "io/transport_base.hpp"
+#include "py/ref.hpp"
+
+namespace veloop::io {
+
+class DatagramTransport final : public TransportBase {
+ public:
+  DatagramTransport() = default;
+
+  template <class V>
+  int visit_refs(V&& visit) {
+    if (int stop = TransportBase::visit_refs(visit)) return stop;
+    if (int stop = addresses_.visit_refs(visit)) return stop;
+    for (Datagram& datagram : buffer_) {
+      if (int stop = visit(datagram.data)) return stop;
+      if (int stop = visit(datagram.address)) return stop;
+    }
+    return visit(address_);
+  }
+  static void finalize(PyObject* self);
+  static PyObject* repr(PyObject* self);
+
+  // Makes the transport of a socket that Python owns. `address` is the only one it sends to, or None. Null,
+  // with an error set, on failure.
+  static py::Ref<> from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol, PyObject* address,
+                               PyObject* waiter, PyObject* extra) noexcept;
+
+  [[nodiscard]] bool provide_extra(PyObject* name) noexcept override;
+
+  // Each returns false with an error set.
+  [[nodiscard]] bool sendto(PyObject* data, PyObject* address) noexcept;
+  [[nodiscard]] bool close() noexcept;
+  [[nodiscard]] bool abort() noexcept { return force_close(nullptr); }
+
+  [[nodiscard]] PyObject* address() const noexcept { return address_.get(); }
+  [[nodiscard]] std::size_t write_buffer_size() const noexcept { return buffer_size_; }
+  [[nodiscard]] FlowControl& flow_control() noexcept { return flow_; }
+  [[nodiscard]] bool set_write_buffer_limits(std::size_t high, std::size_t low) noexcept;
+
+ protected:
+  [[nodiscard]] bool on_readable() noexcept override;
+  [[nodiscard]] bool on_writable() noexcept override;
+  void discard_writes() noexcept override;
+
+ private:
+  struct Datagram {
+    py::Ref<> data;     // bytes
+    py::Ref<> address;  // None: to the peer
+  };
+  enum class Sent { kYes, kBlocked, kError };  // kError: the Python error is set
+
+  [[nodiscard]] bool receive(py::Ref<>& data, py::Ref<>& address) noexcept;
+  [[nodiscard]] bool receive_by_python(py::Ref<>& data, py::Ref<>& address) noexcept;
+  [[nodiscard]] bool tell_error() noexcept;
+  [[nodiscard]] bool check_address(PyObject*& address, bool& has_address) noexcept;
+  [[nodiscard]] Sent send(PyObject* object, const char* data, std::size_t length, PyObject* address) noexcept;
+  [[nodiscard]] Sent send_by_python(PyObject* object, PyObject* address) noexcept;
+  [[nodiscard]] bool append(PyObject* object, const char* data, std::size_t length, PyObject* address);
+  [[nodiscard]] bool maybe_pause() noexcept;
+  [[nodiscard]] bool maybe_resume() noexcept;
+
+  std::deque<Datagram> buffer_;
+  std::size_t buffer_size_ = 0;
+  FlowControl flow_;
+  SocketAddresses addresses_;
+  py::Ref<> address_;
+  bool connected_ = false;      // the kernel knows the peer
+  bool native_family_ = false;  // addresses are converted here
+};
+
+// The loop's hook `_make_datagram_transport`, for the Loop type.
+const std::vector<PyMethodDef>& datagram_methods();
+
+// Makes the DatagramTransport type. Null, with an error set, on failure.
+py::Ref<PyTypeObject> make_datagram_type(PyObject* module) noexcept;
+
+}  // namespace veloop::io

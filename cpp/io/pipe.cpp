@@ -1,0 +1,79 @@
+#include "io/pipe.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "py/call.hpp"
+#include "py/error.hpp"
+
+namespace veloop::io {
+namespace {
+
+bool set_nonblocking(int fd) noexcept {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags >= 0 && ((flags & O_NONBLOCK) != 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0)) return true;
+  PyErr_SetFromErrno(PyExc_OSError);
+  return false;
+}
+
+bool is_watched(core::Loop& loop, int fd) noexcept {
+  return Descriptors::of(loop).user_of(fd) != nullptr ||
+         (loop.poller() != nullptr && loop.poller()->find(fd) != nullptr);
+}
+
+}  // namespace
+
+int examine_pipe(core::Loop& loop, PyObject* pipe, PipeKind& kind, const char* refusal) noexcept {
+  const auto number = py::call_method(pipe, loop.state().names.fileno.get());
+  const int fd = number ? descriptor_number(number.get()) : -1;
+  if (fd < 0) return -1;
+  struct stat status = {};
+  if (::fstat(fd, &status) != 0) {
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+  }
+  kind = {S_ISFIFO(status.st_mode), S_ISSOCK(status.st_mode), S_ISCHR(status.st_mode)};
+  if (kind.is_fifo || kind.is_socket || kind.is_character) return fd;
+  PyErr_SetString(PyExc_ValueError, refusal);
+  return -1;
+}
+
+bool PipeTransport::start_with(core::Loop& loop, PyObject* self, int fd, PyObject* pipe, PyObject* protocol,
+                               PyObject* waiter, PyObject* extra) noexcept {
+  if (!set_nonblocking(fd)) return false;
+  if (is_watched(loop, fd)) {
+    duplicate_.reset(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!duplicate_) {
+      PyErr_SetFromErrno(PyExc_OSError);
+      return false;
+    }
+  }
+  descriptor_.borrow(py::share(pipe), fd, loop.state());
+  return attach(loop, self, protocol, nullptr, extra) && this->extra() != nullptr &&
+         PyDict_SetItem(this->extra(), state().names.pipe.get(), pipe) == 0 && schedule_start(waiter);
+}
+
+bool PipeTransport::call_connection_lost(PyObject* exception) noexcept {
+  duplicate_.reset();
+  return TransportBase::call_connection_lost(exception);
+}
+
+bool PipeTransport::on_watch_failed(int error_number) noexcept {
+  errno = error_number;
+  PyErr_SetFromErrno(PyExc_OSError);
+  return report_error("Exception in callback of a pipe transport: its descriptor cannot be watched");
+}
+
+bool PipeTransport::log_closed_by_peer() noexcept {
+  if (!loop_->debug()) return true;
+  return static_cast<bool>(py::steal(
+      PyObject_CallMethod(state().library.logger.get(), "info", "sO", "%r was closed by peer", self_)));
+}
+
+const char* PipeTransport::state_name() noexcept {
+  return !descriptor_.is_open() ? "closed " : is_closing() ? "closing " : "";
+}
+
+}  // namespace veloop::io

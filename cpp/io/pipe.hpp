@@ -1,0 +1,49 @@
+#pragma once
+// What ReadPipeTransport and WritePipeTransport have in common: a pipe, socket or character device that a
+// Python object owns, and that gets non-blocking.
+#include <Python.h>
+
+#include "base/owned_fd.hpp"
+#include "io/transport_base.hpp"
+#include "py/ref.hpp"
+
+namespace veloop::io {
+
+struct PipeKind {
+  bool is_fifo = false;
+  bool is_socket = false;
+  bool is_character = false;
+};
+
+// The number of `pipe`, and what it is. -1 on failure: with the ValueError `refusal` for other kinds of files.
+int examine_pipe(core::Loop& loop, PyObject* pipe, PipeKind& kind, const char* refusal) noexcept;
+
+class PipeTransport : public TransportBase {
+ public:
+  [[nodiscard]] bool provide_extra(PyObject*) noexcept override { return extra() != nullptr; }
+  [[nodiscard]] bool call_connection_lost(PyObject* exception) noexcept override;
+
+  // The state and number of the descriptor, as repr() shows them.
+  [[nodiscard]] const char* state_name() noexcept;
+
+ protected:
+  ~PipeTransport() = default;
+
+  // Takes the pipe `fd` in use; connection_made() is scheduled. False, with an error set, on failure.
+  [[nodiscard]] bool start_with(core::Loop& loop, PyObject* self, int fd, PyObject* pipe, PyObject* protocol,
+                                PyObject* waiter, PyObject* extra) noexcept;
+
+  [[nodiscard]] int number_to_watch() const noexcept override {
+    return duplicate_ ? duplicate_.get() : TransportBase::number_to_watch();
+  }
+  // As in asyncio the transport stays open, and deaf: a device such as /dev/null cannot be watched.
+  [[nodiscard]] bool on_watch_failed(int error_number) noexcept override;
+  // Debug mode: the other end is closed.
+  [[nodiscard]] bool log_closed_by_peer() noexcept;
+
+ private:
+  // Two transports, or a transport and a reader, may share a descriptor (a terminal's): each watches its own.
+  base::OwnedFd duplicate_;
+};
+
+}  // namespace veloop::io
