@@ -11,10 +11,10 @@ import pytest
 
 from support.certificates import client_context
 from support.descriptors import none_leaked
-from support.sockets import KINDS, connected, fill_kernel, polled, read_exactly, sockets
+from support.sockets import SOCKETS, connected, fill_kernel, polled, read_exactly, sockets
 
 pytestmark = pytest.mark.timeout(30)
-each_kind = pytest.mark.parametrize("kind", KINDS)
+each_kind = pytest.mark.parametrize("kind", SOCKETS)
 
 ADDRESS = ("127.0.0.1", 9)
 CALLS = {
@@ -327,7 +327,8 @@ async def test_the_socket_of_a_transport_is_refused(loop, name):
 def test_the_methods_are_coroutines(loop, name):
     with sockets() as (near, _):
         coroutine = CALLS[name](loop, near)
-        assert inspect.iscoroutine(coroutine)
+        assert asyncio.iscoroutine(coroutine)
+        assert inspect.isawaitable(coroutine)
         coroutine.close()
 
 

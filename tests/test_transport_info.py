@@ -8,14 +8,25 @@ import socket
 import pytest
 
 from support.descriptors import none_leaked
-from support.sockets import KINDS, connected, fill, has_ipv6, polled, read_exactly, socket_pair
+from support.sockets import (
+    KINDS,
+    SOCKETS,
+    connected,
+    fill,
+    has_ipv6,
+    polled,
+    read_exactly,
+    read_to_end,
+    socket_pair,
+)
 
 pytestmark = pytest.mark.timeout(30)
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-async def test_the_addresses_are_those_of_the_socket():
-    async with connected() as (transport, _, far):
+@pytest.mark.parametrize("kind", ["tcp", "accepted"])
+async def test_the_addresses_are_those_of_the_socket(kind):
+    async with connected(kind=kind) as (transport, _, far):
         assert transport.get_extra_info("peername") == far.getsockname()
         assert transport.get_extra_info("sockname") == far.getpeername()
 
@@ -49,8 +60,9 @@ async def test_unknown_information_is_the_default(kind):
         assert transport.get_extra_info("pipe", marker) is marker
 
 
-async def test_the_addresses_are_still_known_after_the_end():
-    async with connected() as (transport, protocol, far):
+@pytest.mark.parametrize("kind", ["tcp", "accepted"])
+async def test_the_addresses_are_still_known_after_the_end(kind):
+    async with connected(kind=kind) as (transport, protocol, far):
         peername, sockname = far.getsockname(), far.getpeername()
         transport.close()
         await protocol.lost
@@ -94,6 +106,24 @@ async def test_the_socket_is_a_transport_socket(kind):
         assert transport.get_extra_info("socket").fileno() == sock.fileno()
 
 
+@each_kind
+async def test_the_socket_may_be_asked_for_after_the_end(kind):
+    async with connected(kind=kind) as (transport, protocol, _):
+        transport.close()
+        await protocol.lost
+        sock = transport.get_extra_info("socket")
+        assert isinstance(sock, asyncio.trsock.TransportSocket)
+        assert sock.fileno() == -1
+
+
+@each_kind
+async def test_what_was_written_comes_before_a_shutdown_by_hand(kind):
+    async with connected(kind=kind) as (transport, _, far):
+        transport.write(b"last words")
+        transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        assert await read_to_end(far) == b"last words"
+
+
 async def test_the_socket_can_be_shut_down_by_hand():
     async with connected() as (transport, protocol, far):
         transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
@@ -120,7 +150,7 @@ async def test_the_socket_is_closed_after_connection_lost(kind):
         assert sock.fileno() == -1
 
 
-@each_kind
+@pytest.mark.parametrize("kind", SOCKETS)
 async def test_the_socket_given_to_create_connection_is_closed_with_the_transport(loop, kind):
     near, far = socket_pair(kind)
     with far:

@@ -11,7 +11,17 @@ import warnings
 import pytest
 
 from support.protocols import BufferedRecorder, Calls, Recorder, half_open
-from support.sockets import KINDS, both_ends, connected, fill, polled, read_to_end, reset, socket_pair
+from support.sockets import (
+    KINDS,
+    SOCKETS,
+    both_ends,
+    connected,
+    fill,
+    polled,
+    read_to_end,
+    reset,
+    socket_pair,
+)
 
 pytestmark = pytest.mark.timeout(30)
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -257,7 +267,7 @@ async def test_a_reset_ends_a_transport_that_has_data_to_send():
         assert transport.get_write_buffer_size() == 0
 
 
-@each_kind
+@pytest.mark.parametrize("kind", SOCKETS)
 async def test_a_transport_that_is_dropped_warns_and_closes_its_socket(loop, kind):
     near, far = socket_pair(kind)
     far.setblocking(False)

@@ -11,7 +11,8 @@ from typing import Any
 
 from support.protocols import Recorder
 
-KINDS = ("tcp", "unix")
+SOCKETS = ("tcp", "unix")
+KINDS = (*SOCKETS, "accepted")  # of transports: made from a socket, or by a server
 
 
 def socket_pair(kind: str = "tcp") -> tuple[socket.socket, socket.socket]:
@@ -34,14 +35,38 @@ def sockets(kind: str = "tcp", *, blocking: bool = False) -> Iterator[tuple[sock
         yield near, far
 
 
+async def _accepted(factory: Callable[[], Any]) -> tuple[Any, socket.socket]:
+    """The protocol of a connection that a server has accepted, and the socket at the other end."""
+    loop = asyncio.get_running_loop()
+    made = loop.create_future()
+
+    def make() -> Any:
+        protocol = factory()
+        loop.call_soon(made.set_result, protocol)
+        return protocol
+
+    server = await loop.create_server(make, "127.0.0.1", 0)
+    far = socket.create_connection(server.sockets[0].getsockname(), timeout=10)
+    far.settimeout(None)
+    protocol = await made
+    server.close()
+    while protocol.transport is None:
+        await asyncio.sleep(0)
+    return protocol, far
+
+
 @contextlib.asynccontextmanager
 async def connected(
     factory: Callable[[], Any] = Recorder, kind: str = "tcp"
 ) -> AsyncIterator[tuple[Any, Any, socket.socket]]:
     """A transport, its protocol, and the plain socket at the other end; all closed afterwards."""
-    near, far = socket_pair(kind)
+    if kind == "accepted":
+        protocol, far = await _accepted(factory)
+    else:
+        near, far = socket_pair(kind)
+        _, protocol = await asyncio.get_running_loop().create_connection(factory, sock=near)
     far.setblocking(False)
-    transport, protocol = await asyncio.get_running_loop().create_connection(factory, sock=near)
+    transport = protocol.transport
     with far:
         try:
             yield transport, protocol, far
@@ -57,8 +82,11 @@ async def both_ends(
 ) -> AsyncIterator[tuple[Any, Any]]:
     """The protocols at both ends of one connection; both transports are closed afterwards."""
     loop = asyncio.get_running_loop()
-    near, far = socket_pair(kind)
-    _, left = await loop.create_connection(near_factory, sock=near)
+    if kind == "accepted":
+        left, far = await _accepted(near_factory)
+    else:
+        near, far = socket_pair(kind)
+        _, left = await loop.create_connection(near_factory, sock=near)
     _, right = await loop.create_connection(far_factory, sock=far)
     try:
         yield left, right
