@@ -1,8 +1,7 @@
 # Provides veloop::libuv: the system's libuv >= 1.44 by pkg-config, else a pinned release that
-# FetchContent downloads and builds. VELOOP_LIBUV=system|fetch forces one of them;
-# VELOOP_LIBUV_SOURCE names a local source folder instead of the download.
+# FetchContent downloads and builds. VELOOP_LIBUV=system|fetch forces one of them. Without a network,
+# CMake's own FETCHCONTENT_SOURCE_DIR_LIBUV names a local source folder instead of the download.
 set(VELOOP_LIBUV "auto" CACHE STRING "Where libuv comes from: auto, system or fetch")
-set(VELOOP_LIBUV_SOURCE "" CACHE PATH "A local libuv source tree to build instead of a download")
 option(VELOOP_STATIC_LIBUV "Link the system's static libuv, for a self-contained wheel" OFF)
 
 set(VELOOP_LIBUV_VERSION 1.51.0)
@@ -11,7 +10,7 @@ set(VELOOP_LIBUV_SHA256 5f0557b90b1106de71951a3c3931de5e0430d78da1d9a10287ebc7a3
 add_library(veloop_libuv INTERFACE)
 add_library(veloop::libuv ALIAS veloop_libuv)
 
-if(NOT VELOOP_LIBUV STREQUAL "fetch" AND NOT VELOOP_LIBUV_SOURCE)
+if(NOT VELOOP_LIBUV STREQUAL "fetch")
   find_package(PkgConfig QUIET)
   if(PkgConfig_FOUND)
     pkg_check_modules(VELOOP_UV QUIET IMPORTED_TARGET libuv>=1.44)
@@ -37,22 +36,12 @@ else()
   set(LIBUV_BUILD_TESTS OFF CACHE BOOL "" FORCE)
   set(LIBUV_BUILD_BENCH OFF CACHE BOOL "" FORCE)
   set(BUILD_TESTING OFF CACHE BOOL "" FORCE)
-  if(VELOOP_LIBUV_SOURCE)
-    FetchContent_Declare(libuv SOURCE_DIR ${VELOOP_LIBUV_SOURCE})
-    set(VELOOP_LIBUV_ORIGIN "from ${VELOOP_LIBUV_SOURCE}")
-  else()
-    FetchContent_Declare(libuv
-      URL https://dist.libuv.org/dist/v${VELOOP_LIBUV_VERSION}/libuv-v${VELOOP_LIBUV_VERSION}.tar.gz
-      URL_HASH SHA256=${VELOOP_LIBUV_SHA256}
-      DOWNLOAD_EXTRACT_TIMESTAMP OFF)
-    set(VELOOP_LIBUV_ORIGIN "${VELOOP_LIBUV_VERSION} (fetched)")
-  endif()
-  FetchContent_GetProperties(libuv)
-  if(NOT libuv_POPULATED)
-    FetchContent_MakeAvailable(libuv)
-  endif()
-  # The library alone is wanted: libuv's own install rules would end up in the wheel.
+  FetchContent_Declare(libuv
+    URL https://dist.libuv.org/dist/v${VELOOP_LIBUV_VERSION}/libuv-v${VELOOP_LIBUV_VERSION}.tar.gz
+    URL_HASH SHA256=${VELOOP_LIBUV_SHA256}
+    DOWNLOAD_EXTRACT_TIMESTAMP OFF)
+  FetchContent_MakeAvailable(libuv)
+  set(VELOOP_LIBUV_ORIGIN "${VELOOP_LIBUV_VERSION} (built here)")
   set_target_properties(uv_a PROPERTIES POSITION_INDEPENDENT_CODE ON)
-  set_property(DIRECTORY ${libuv_SOURCE_DIR} PROPERTY EXCLUDE_FROM_ALL ON)
   target_link_libraries(veloop_libuv INTERFACE uv_a)
 endif()
