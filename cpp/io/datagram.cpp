@@ -36,7 +36,8 @@ bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK || 
 
 // The error of a Python socket's method, if it only says "not now"; it is cleared then.
 bool clear_would_block() noexcept {
-  if (!PyErr_ExceptionMatches(PyExc_BlockingIOError) && !PyErr_ExceptionMatches(PyExc_InterruptedError)) {
+  if (!PyErr_ExceptionMatches(PyExc_BlockingIOError) &&
+      !PyErr_ExceptionMatches(PyExc_InterruptedError)) {
     return false;
   }
   PyErr_Clear();
@@ -46,7 +47,8 @@ bool clear_would_block() noexcept {
 }  // namespace
 
 py::Ref<> DatagramTransport::from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol,
-                                         PyObject* address, PyObject* waiter, PyObject* extra) noexcept {
+                                         PyObject* address, PyObject* waiter,
+                                         PyObject* extra) noexcept {
   const auto number = py::call_method(socket, loop.state().names.fileno.get());
   if (!number) return {};
   const int fd = descriptor_number(number.get());
@@ -59,11 +61,13 @@ py::Ref<> DatagramTransport::from_socket(core::Loop& loop, PyObject* socket, PyO
   if (!transport->addresses_.fetch(fd, socket, loop.state())) return {};
   transport->native_family_ = net::is_known_family(transport->addresses_.family());
   transport->connected_ = transport->addresses_.has_peer();
-  if (!transport->attach(loop, object.get(), protocol, nullptr, extra) || !transport->schedule_start(waiter)) {
+  if (!transport->attach(loop, object.get(), protocol, nullptr, extra) ||
+      !transport->schedule_start(waiter)) {
     return {};
   }
   if (transport->extra_) {
-    PyObject* peer = PyDict_GetItemWithError(transport->extra_.get(), loop.state().names.peername.get());
+    PyObject* peer =
+        PyDict_GetItemWithError(transport->extra_.get(), loop.state().names.peername.get());
     if (peer != nullptr) transport->connected_ = PyObject_IsTrue(peer) == 1;
     PyErr_Clear();
   }
@@ -74,7 +78,8 @@ bool DatagramTransport::provide_extra(PyObject* name) noexcept {
   return addresses_.provide(name, extra(), descriptor_, state());
 }
 
-// ---- receiving --------------------------------------------------------------------------------------
+// ---- receiving
+// --------------------------------------------------------------------------------------
 
 bool DatagramTransport::on_readable() noexcept {
   if (is_lost() || !is_reading()) return true;
@@ -86,7 +91,8 @@ bool DatagramTransport::on_readable() noexcept {
   }
   if (!data) return true;
   const py::Ref<> protocol = protocol_.share();
-  return py::call_method(protocol.get(), state().names.datagram_received.get(), data.get(), address.get()) ||
+  return py::call_method(protocol.get(), state().names.datagram_received.get(), data.get(),
+                         address.get()) ||
          report_error(kReceiverFailed);
 }
 
@@ -95,8 +101,8 @@ bool DatagramTransport::receive(py::Ref<>& data, py::Ref<>& address) noexcept {
   return py::guard([&] {
     char* buffer = Descriptors::of(*loop_).read_buffer();
     net::Address sender;
-    const ssize_t count =
-        ::recvfrom(descriptor_.fd(), buffer, Descriptors::kReadBufferSize, 0, &sender.base, &sender.length);
+    const ssize_t count = ::recvfrom(descriptor_.fd(), buffer, Descriptors::kReadBufferSize, 0,
+                                     &sender.base, &sender.length);
     if (count < 0) {
       if (would_block()) return true;
       PyErr_SetFromErrno(PyExc_OSError);
@@ -128,13 +134,16 @@ bool DatagramTransport::tell_error() noexcept {
       py::call_method(protocol.get(), state().names.error_received.get(), exception.get()));
 }
 
-// ---- sending ----------------------------------------------------------------------------------------
+// ---- sending
+// ----------------------------------------------------------------------------------------
 
 bool DatagramTransport::sendto(PyObject* data, PyObject* address) noexcept {
   const bool is_bytes = PyBytes_CheckExact(data);
   if (!is_bytes && !PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
     const auto name = py::steal(PyType_GetName(Py_TYPE(data)));
-    if (name) PyErr_Format(PyExc_TypeError, "data argument must be a bytes-like object, not %R", name.get());
+    if (name)
+      PyErr_Format(PyExc_TypeError, "data argument must be a bytes-like object, not %R",
+                   name.get());
     return false;
   }
   if (!kSendsEmpty) {
@@ -143,7 +152,8 @@ bool DatagramTransport::sendto(PyObject* data, PyObject* address) noexcept {
   }
   bool has_address = false;
   if (!check_address(address, has_address)) return false;
-  // As asyncio: without a remote address what is sent between close() and connection_lost() still leaves.
+  // As asyncio: without a remote address what is sent between close() and connection_lost() still
+  // leaves.
   if (is_lost() && (has_address || !descriptor_.is_open())) {
     count_lost_write("socket.send() raised exception.");
     return true;
@@ -159,7 +169,9 @@ bool DatagramTransport::sendto(PyObject* data, PyObject* address) noexcept {
     if (is_lost()) return true;
     if (!watch(kWritable)) return false;
   }
-  return py::guard([&] { return append(is_bytes ? data : nullptr, view.data(), view.size(), address); }) &&
+  return py::guard([&] {
+           return append(is_bytes ? data : nullptr, view.data(), view.size(), address);
+         }) &&
          maybe_pause();
 }
 
@@ -180,15 +192,16 @@ bool DatagramTransport::check_address(PyObject*& address, bool& has_address) noe
   return true;
 }
 
-DatagramTransport::Sent DatagramTransport::send(PyObject* object, const char* data, std::size_t length,
-                                                PyObject* address) noexcept {
+DatagramTransport::Sent DatagramTransport::send(PyObject* object, const char* data,
+                                                std::size_t length, PyObject* address) noexcept {
   ssize_t count = 0;
   if (!native_family_) return send_by_python(object, address);
   if (connected_) {
     count = ::send(descriptor_.fd(), data, length, base::kSendFlags);
   } else {
     net::Address target;
-    if (!net::try_from_python(addresses_.family(), address, target)) return send_by_python(object, address);
+    if (!net::try_from_python(addresses_.family(), address, target))
+      return send_by_python(object, address);
     if (PySys_Audit("socket.sendto", "OO", descriptor_.file(), address) < 0) return Sent::kError;
     count = ::sendto(descriptor_.fd(), data, length, base::kSendFlags, &target.base, target.length);
   }
@@ -198,7 +211,8 @@ DatagramTransport::Sent DatagramTransport::send(PyObject* object, const char* da
   return Sent::kError;
 }
 
-DatagramTransport::Sent DatagramTransport::send_by_python(PyObject* object, PyObject* address) noexcept {
+DatagramTransport::Sent DatagramTransport::send_by_python(PyObject* object,
+                                                          PyObject* address) noexcept {
   const py::Names& names = state().names;
   PyObject* socket = descriptor_.file();
   const auto count = connected_ ? py::call_method(socket, names.send.get(), object)
@@ -208,9 +222,11 @@ DatagramTransport::Sent DatagramTransport::send_by_python(PyObject* object, PyOb
 }
 
 // `object`, exact bytes, is kept; without one the bytes are copied.
-bool DatagramTransport::append(PyObject* object, const char* data, std::size_t length, PyObject* address) {
-  auto bytes = object != nullptr ? py::share(object)
-                                 : py::steal(PyBytes_FromStringAndSize(data, static_cast<Py_ssize_t>(length)));
+bool DatagramTransport::append(PyObject* object, const char* data, std::size_t length,
+                               PyObject* address) {
+  auto bytes = object != nullptr
+                   ? py::share(object)
+                   : py::steal(PyBytes_FromStringAndSize(data, static_cast<Py_ssize_t>(length)));
   if (!bytes) return false;
   buffer_.push_back(Datagram{std::move(bytes), py::share(address)});
   buffer_size_ += length + kHeaderSize;
@@ -223,8 +239,8 @@ bool DatagramTransport::on_writable() noexcept {
     buffer_.pop_front();
     const auto length = static_cast<std::size_t>(PyBytes_GET_SIZE(datagram.data.get()));
     buffer_size_ -= length + kHeaderSize;
-    const Sent sent =
-        send(datagram.data.get(), PyBytes_AS_STRING(datagram.data.get()), length, datagram.address.get());
+    const Sent sent = send(datagram.data.get(), PyBytes_AS_STRING(datagram.data.get()), length,
+                           datagram.address.get());
     if (sent == Sent::kYes) continue;
     if (sent == Sent::kError) {
       // The rest waits for the next event, as in asyncio.
@@ -246,9 +262,12 @@ bool DatagramTransport::on_writable() noexcept {
   return !is_closing() || lose_now();
 }
 
-// ---- closing ----------------------------------------------------------------------------------------
+// ---- closing
+// ----------------------------------------------------------------------------------------
 
-bool DatagramTransport::close() noexcept { return !begin_close() || !buffer_.empty() || lose(nullptr); }
+bool DatagramTransport::close() noexcept {
+  return !begin_close() || !buffer_.empty() || lose(nullptr);
+}
 
 void DatagramTransport::discard_writes() noexcept {
   std::deque<Datagram> unsent;
@@ -257,9 +276,12 @@ void DatagramTransport::discard_writes() noexcept {
   unwatch(kWritable);
 }
 
-void DatagramTransport::finalize(PyObject* self) { py::state_of<DatagramTransport>(self)->warn_and_close(); }
+void DatagramTransport::finalize(PyObject* self) {
+  py::state_of<DatagramTransport>(self)->warn_and_close();
+}
 
-// ---- flow control -----------------------------------------------------------------------------------
+// ---- flow control
+// -----------------------------------------------------------------------------------
 
 bool DatagramTransport::maybe_pause() noexcept {
   return !flow_.must_pause(buffer_size_) ||

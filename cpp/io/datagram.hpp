@@ -1,11 +1,12 @@
 #pragma once
 // DatagramTransport: a datagram socket, as asyncio.DatagramTransport.
 //
-// One datagram per event, as asyncio receives them; each is sent at once, and waits only if the socket has
-// no room. Errors of the network are the protocol's to know (error_received) and end nothing.
+// One datagram per event, as asyncio receives them; each is sent at once, and waits only if the
+// socket has no room. Errors of the network are the protocol's to know (error_received) and end
+// nothing.
 //
-// Internet and Unix addresses are converted here; sockets of other families, and addresses that are more
-// than literals, go through the methods of the Python socket.
+// Internet and Unix addresses are converted here; sockets of other families, and addresses that are
+// more than literals, go through the methods of the Python socket.
 #include <Python.h>
 #include <sys/types.h>
 
@@ -37,10 +38,10 @@ class DatagramTransport final : public TransportBase {
   static void finalize(PyObject* self);
   static PyObject* repr(PyObject* self);
 
-  // Makes the transport of a socket that Python owns. `address` is the only one it sends to, or None. Null,
-  // with an error set, on failure.
-  static py::Ref<> from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol, PyObject* address,
-                               PyObject* waiter, PyObject* extra) noexcept;
+  // Makes the transport of a socket that Python owns. `address` is the only one it sends to, or
+  // None. Null, with an error set, on failure.
+  static py::Ref<> from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol,
+                               PyObject* address, PyObject* waiter, PyObject* extra) noexcept;
 
   [[nodiscard]] bool provide_extra(PyObject* name) noexcept override;
 
@@ -70,9 +71,11 @@ class DatagramTransport final : public TransportBase {
   [[nodiscard]] bool receive_by_python(py::Ref<>& data, py::Ref<>& address) noexcept;
   [[nodiscard]] bool tell_error() noexcept;
   [[nodiscard]] bool check_address(PyObject*& address, bool& has_address) noexcept;
-  [[nodiscard]] Sent send(PyObject* object, const char* data, std::size_t length, PyObject* address) noexcept;
+  [[nodiscard]] Sent send(PyObject* object, const char* data, std::size_t length,
+                          PyObject* address) noexcept;
   [[nodiscard]] Sent send_by_python(PyObject* object, PyObject* address) noexcept;
-  [[nodiscard]] bool append(PyObject* object, const char* data, std::size_t length, PyObject* address);
+  [[nodiscard]] bool append(PyObject* object, const char* data, std::size_t length,
+                            PyObject* address);
   [[nodiscard]] bool maybe_pause() noexcept;
   [[nodiscard]] bool maybe_resume() noexcept;
 

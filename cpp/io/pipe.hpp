@@ -1,6 +1,6 @@
 #pragma once
-// What ReadPipeTransport and WritePipeTransport have in common: a pipe, socket or character device that a
-// Python object owns, and that gets non-blocking.
+// What ReadPipeTransport and WritePipeTransport have in common: a pipe, socket or character device
+// that a Python object owns, and that gets non-blocking.
 #include <Python.h>
 
 #include "base/owned_fd.hpp"
@@ -15,7 +15,8 @@ struct PipeKind {
   bool is_character = false;
 };
 
-// The number of `pipe`, and what it is. -1 on failure: with the ValueError `refusal` for other kinds of files.
+// The number of `pipe`, and what it is. -1 on failure: with the ValueError `refusal` for other
+// kinds of files.
 int examine_pipe(core::Loop& loop, PyObject* pipe, PipeKind& kind, const char* refusal) noexcept;
 
 class PipeTransport : public TransportBase {
@@ -29,9 +30,10 @@ class PipeTransport : public TransportBase {
  protected:
   ~PipeTransport() = default;
 
-  // Takes the pipe `fd` in use; connection_made() is scheduled. False, with an error set, on failure.
-  [[nodiscard]] bool start_with(core::Loop& loop, PyObject* self, int fd, PyObject* pipe, PyObject* protocol,
-                                PyObject* waiter, PyObject* extra) noexcept;
+  // Takes the pipe `fd` in use; connection_made() is scheduled. False, with an error set, on
+  // failure.
+  [[nodiscard]] bool start_with(core::Loop& loop, PyObject* self, int fd, PyObject* pipe,
+                                PyObject* protocol, PyObject* waiter, PyObject* extra) noexcept;
 
   [[nodiscard]] int number_to_watch() const noexcept override {
     return duplicate_ ? duplicate_.get() : TransportBase::number_to_watch();
@@ -42,7 +44,8 @@ class PipeTransport : public TransportBase {
   [[nodiscard]] bool log_closed_by_peer() noexcept;
 
  private:
-  // Two transports, or a transport and a reader, may share a descriptor (a terminal's): each watches its own.
+  // Two transports, or a transport and a reader, may share a descriptor (a terminal's): each
+  // watches its own.
   base::OwnedFd duplicate_;
 };
 

@@ -1,8 +1,9 @@
 #pragma once
-// ReadPipeTransport: the reading end of a pipe (or a socket, or a terminal), as asyncio.ReadTransport.
+// ReadPipeTransport: the reading end of a pipe (or a socket, or a terminal), as
+// asyncio.ReadTransport.
 //
-// As in asyncio the end of the pipe closes the transport whatever eof_received() answers, and an exception
-// in data_received() is reported and ends nothing.
+// As in asyncio the end of the pipe closes the transport whatever eof_received() answers, and an
+// exception in data_received() is reported and ends nothing.
 #include <Python.h>
 
 #include <vector>

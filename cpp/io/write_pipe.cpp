@@ -26,8 +26,8 @@ bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK || 
 
 }  // namespace
 
-py::Ref<> WritePipeTransport::make(core::Loop& loop, PyObject* pipe, PyObject* protocol, PyObject* waiter,
-                                   PyObject* extra) noexcept {
+py::Ref<> WritePipeTransport::make(core::Loop& loop, PyObject* pipe, PyObject* protocol,
+                                   PyObject* waiter, PyObject* extra) noexcept {
   PipeKind kind;
   const int fd = examine_pipe(loop, pipe, kind, kRefusal);
   if (fd < 0) return {};
@@ -39,7 +39,8 @@ py::Ref<> WritePipeTransport::make(core::Loop& loop, PyObject* pipe, PyObject* p
   return object;
 }
 
-// ---- writing ----------------------------------------------------------------------------------------
+// ---- writing
+// ----------------------------------------------------------------------------------------
 
 bool WritePipeTransport::write(PyObject* data) noexcept {
   const bool is_bytes = PyBytes_CheckExact(data);
@@ -62,7 +63,8 @@ bool WritePipeTransport::write(PyObject* data) noexcept {
   return write_or_keep(is_bytes ? data : nullptr, view.data(), view.size());
 }
 
-bool WritePipeTransport::write_or_keep(PyObject* bytes, const char* data, std::size_t length) noexcept {
+bool WritePipeTransport::write_or_keep(PyObject* bytes, const char* data,
+                                       std::size_t length) noexcept {
   if (queue_.empty()) {
     const ssize_t count = ::write(descriptor_.fd(), data, length);
     if (count < 0 && !would_block()) {
@@ -103,7 +105,8 @@ void WritePipeTransport::discard_writes() noexcept {
   unwatch(kWritable);
 }
 
-// ---- closing ----------------------------------------------------------------------------------------
+// ---- closing
+// ----------------------------------------------------------------------------------------
 
 // Nobody reads any more. (Or a socket's peer sent something, which asyncio takes for the same.)
 bool WritePipeTransport::on_readable() noexcept {
@@ -129,9 +132,12 @@ bool WritePipeTransport::end(PyObject* exception) noexcept {
   return ok;
 }
 
-void WritePipeTransport::finalize(PyObject* self) { py::state_of<WritePipeTransport>(self)->warn_and_close(); }
+void WritePipeTransport::finalize(PyObject* self) {
+  py::state_of<WritePipeTransport>(self)->warn_and_close();
+}
 
-// ---- flow control -----------------------------------------------------------------------------------
+// ---- flow control
+// -----------------------------------------------------------------------------------
 
 bool WritePipeTransport::maybe_pause() noexcept {
   return !flow_.must_pause(queue_.size()) ||
@@ -148,7 +154,8 @@ bool WritePipeTransport::set_write_buffer_limits(std::size_t high, std::size_t l
   return maybe_pause();
 }
 
-// ---- the Python type --------------------------------------------------------------------------------
+// ---- the Python type
+// --------------------------------------------------------------------------------
 
 namespace {
 
@@ -160,7 +167,9 @@ PyObject* close(PyObject* self, PyObject*) { return none_unless_error(of(self).c
 PyObject* abort(PyObject* self, PyObject*) { return none_unless_error(of(self).abort()); }
 
 PyObject* pipe(PyObject* self, void*) { return or_none(of(self).descriptor().file()); }
-PyObject* number(PyObject* self, void*) { return PyLong_FromLong(of(self).descriptor().last_number()); }
+PyObject* number(PyObject* self, void*) {
+  return PyLong_FromLong(of(self).descriptor().last_number());
+}
 
 PyMethodDef kMethods[] = {
     VELOOP_TRANSPORT_METHODS(WritePipeTransport),
@@ -168,10 +177,12 @@ PyMethodDef kMethods[] = {
     {"write", write, METH_O,
      "write(data)\n--\n\nWrite `data` (bytes, bytearray or memoryview), without waiting.\n\n"
      "After the transport is closed it is ignored, with a warning from the fifth time on."},
-    {"write_eof", close, METH_NOARGS, "write_eof()\n--\n\nThe same as close(): a pipe has no other half."},
+    {"write_eof", close, METH_NOARGS,
+     "write_eof()\n--\n\nThe same as close(): a pipe has no other half."},
     {"can_write_eof", can_write_eof, METH_NOARGS, "can_write_eof()\n--\n\nReturn True."},
     {"close", close, METH_NOARGS,
-     "close()\n--\n\nWrite what is buffered, then close the pipe and call the protocol's connection_lost(None)."},
+     "close()\n--\n\nWrite what is buffered, then close the pipe and call the protocol's "
+     "connection_lost(None)."},
     {"abort", abort, METH_NOARGS, "abort()\n--\n\nClose at once; what is buffered is lost."},
     {nullptr, nullptr, 0, nullptr},
 };
@@ -180,15 +191,16 @@ PyGetSetDef kGetSet[] = {
     VELOOP_TRANSPORT_GETSET(WritePipeTransport),
     {"_pipe", pipe, nullptr, nullptr, nullptr},
     {"_fileno", number, nullptr, nullptr, nullptr},
-    {"_protocol_paused", FlowMembers<WritePipeTransport>::protocol_paused, nullptr, nullptr, nullptr},
+    {"_protocol_paused", FlowMembers<WritePipeTransport>::protocol_paused, nullptr, nullptr,
+     nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
 PyObject* make_write_pipe_transport(PyObject* self, PyObject* args, PyObject* keywords) {
   static const char* const kNames[] = {"pipe", "protocol", "waiter", "extra", nullptr};
   PyObject *file = nullptr, *protocol = nullptr, *waiter = Py_None, *extra = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OO", const_cast<char**>(kNames), &file, &protocol, &waiter,
-                                   &extra)) {
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OO", const_cast<char**>(kNames), &file,
+                                   &protocol, &waiter, &extra)) {
     return nullptr;
   }
   core::Loop& loop = core::loop_of(self);
@@ -202,7 +214,8 @@ PyObject* WritePipeTransport::repr(PyObject* self) {
   WritePipeTransport& transport = of(self);
   const int fd = transport.descriptor_.last_number();
   const char* state = transport.state_name();
-  if (!transport.descriptor_.is_open()) return PyUnicode_FromFormat("<WritePipeTransport %sfd=%d closed>", state, fd);
+  if (!transport.descriptor_.is_open())
+    return PyUnicode_FromFormat("<WritePipeTransport %sfd=%d closed>", state, fd);
   const char* writing = (transport.interest() & kWritable) != 0 ? "polling" : "idle";
   return PyUnicode_FromFormat("<WritePipeTransport %sfd=%d %s bufsize=%zu>", state, fd, writing,
                               transport.queue_.size());
@@ -212,13 +225,15 @@ py::Ref<PyTypeObject> make_write_pipe_type(PyObject* module) noexcept {
   const auto asyncio = py::steal(PyImport_ImportModule("asyncio"));
   const auto base = asyncio ? py::get_attr(asyncio.get(), "WriteTransport") : py::Ref<>();
   if (!base) return {};
-  return py::make_type<WritePipeTransport>(module, "veloop._native.WritePipeTransport", base.get(), kMethods,
-                                           kGetSet, "The writing end of a pipe: asyncio.WriteTransport.");
+  return py::make_type<WritePipeTransport>(module, "veloop._native.WritePipeTransport", base.get(),
+                                           kMethods, kGetSet,
+                                           "The writing end of a pipe: asyncio.WriteTransport.");
 }
 
 const std::vector<PyMethodDef>& write_pipe_methods() {
   static const std::vector<PyMethodDef> methods = {
-      {"_make_write_pipe_transport", as_method(make_write_pipe_transport), METH_VARARGS | METH_KEYWORDS, nullptr},
+      {"_make_write_pipe_transport", as_method(make_write_pipe_transport),
+       METH_VARARGS | METH_KEYWORDS, nullptr},
   };
   return methods;
 }

@@ -2,8 +2,8 @@
 // WritePipeTransport: the writing end of a pipe (or a socket, or a character device), as
 // asyncio.WriteTransport with flow control.
 //
-// What is written is tried at once; the rest waits. A pipe or socket is also watched for reading, which is
-// how a writer learns that nobody reads any more.
+// What is written is tried at once; the rest waits. A pipe or socket is also watched for reading,
+// which is how a writer learns that nobody reads any more.
 #include <Python.h>
 
 #include <cstddef>
@@ -35,7 +35,9 @@ class WritePipeTransport final : public PipeTransport {
   [[nodiscard]] bool set_write_buffer_limits(std::size_t high, std::size_t low) noexcept;
 
  protected:
-  [[nodiscard]] bool wants_first_read() const noexcept override { return watches_reader_ && !is_lost(); }
+  [[nodiscard]] bool wants_first_read() const noexcept override {
+    return watches_reader_ && !is_lost();
+  }
   [[nodiscard]] bool on_readable() noexcept override;
   [[nodiscard]] bool on_writable() noexcept override;
   void discard_writes() noexcept override;

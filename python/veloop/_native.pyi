@@ -16,6 +16,14 @@ def libuv_version() -> str: ...
 class Handle(asyncio.Handle): ...
 class TimerHandle(asyncio.TimerHandle): ...
 
+class DatagramTransport(asyncio.Transport, asyncio.DatagramTransport):
+    max_size: int
+
+class ReadPipeTransport(asyncio.ReadTransport):
+    max_size: int
+
+class WritePipeTransport(asyncio.WriteTransport): ...
+
 class Loop:
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None

@@ -101,5 +101,7 @@ class Processes(Hooks):
                 returncode = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             except ChildProcessError:
                 returncode = 255  # As asyncio: somebody else waited for it.
-                logger.warning("child process pid %d exit status already read: will report returncode 255", pid)
+                logger.warning(
+                    "child process pid %d exit status already read: will report returncode 255", pid
+                )
             transport._process_exited(returncode)
