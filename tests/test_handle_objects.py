@@ -104,14 +104,23 @@ def test_get_context_returns_the_context_also_after_cancel(loop):
         assert handle.get_context() is context
 
 
-def test_handles_can_be_weakly_referenced(loop):
-    for handle in (loop.call_soon(function), loop.call_later(9, function)):
-        reference = weakref.ref(handle)
-        assert reference() is handle
+@pytest.mark.parametrize("end", ["run", "cancelled", "closed"])
+@pytest.mark.parametrize("method", ["call_soon", "call_soon_threadsafe", "call_later"])
+def test_weak_references_to_a_handle_end_with_it(loop, method, end):
+    ended = []
+    when = (0,) if method == "call_later" else ()
+    handle = getattr(loop, method)(*when, function)
+    references = [weakref.ref(handle, ended.append) for _ in range(2)]
+    assert [reference() for reference in references] == [handle, handle]
+    if end == "cancelled":
         handle.cancel()
-        del handle
+    del handle
+    if end == "closed":
+        loop.close()
+    else:
         run_once(loop)
-    assert reference() is None
+    assert [reference() for reference in references] == [None, None]
+    assert sorted(map(id, ended)) == sorted(map(id, references))
 
 
 def test_handles_are_compared_by_identity_and_hashable(loop):
