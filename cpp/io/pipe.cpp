@@ -75,8 +75,13 @@ bool PipeTransport::log_closed_by_peer() noexcept {
                                                          "%r was closed by peer", self_)));
 }
 
-const char* PipeTransport::state_name() noexcept {
+const char* PipeTransport::state_name() const noexcept {
   return !descriptor_.is_open() ? "closed " : is_closing() ? "closing " : "";
+}
+
+const char* PipeTransport::watching_name(unsigned direction) const noexcept {
+  if (!is_watchable()) return descriptor_.is_open() ? "open" : "closed";
+  return (interest() & direction) != 0 ? "polling" : "idle";
 }
 
 }  // namespace veloop::io

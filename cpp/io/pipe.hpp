@@ -24,8 +24,13 @@ class PipeTransport : public TransportBase {
   [[nodiscard]] bool provide_extra(PyObject*) noexcept override { return extra() != nullptr; }
   [[nodiscard]] bool call_connection_lost(PyObject* exception) noexcept override;
 
-  // The state and number of the descriptor, as repr() shows them.
-  [[nodiscard]] const char* state_name() noexcept;
+  // What repr() shows of the state, and of watching for `direction`.
+  [[nodiscard]] const char* state_name() const noexcept;
+  [[nodiscard]] const char* watching_name(unsigned direction) const noexcept;
+  // Neither the pipe nor the loop is closed.
+  [[nodiscard]] bool is_watchable() const noexcept {
+    return descriptor_.is_open() && !loop_->closed();
+  }
 
  protected:
   ~PipeTransport() = default;

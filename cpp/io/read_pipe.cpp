@@ -139,10 +139,9 @@ PyObject* make_read_pipe_transport(PyObject* self, PyObject* args, PyObject* key
 
 PyObject* ReadPipeTransport::repr(PyObject* self) {
   ReadPipeTransport& transport = of(self);
-  const bool open = transport.descriptor_.is_open();
-  const char* reading = (transport.interest() & core::kReadable) != 0 ? "polling" : "idle";
   return PyUnicode_FromFormat("<ReadPipeTransport %sfd=%d %s>", transport.state_name(),
-                              transport.descriptor_.last_number(), open ? reading : "closed");
+                              transport.descriptor_.last_number(),
+                              transport.watching_name(core::kReadable));
 }
 
 py::Ref<PyTypeObject> make_read_pipe_type(PyObject* module) noexcept {

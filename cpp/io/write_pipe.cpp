@@ -214,10 +214,11 @@ PyObject* WritePipeTransport::repr(PyObject* self) {
   WritePipeTransport& transport = of(self);
   const int fd = transport.descriptor_.last_number();
   const char* state = transport.state_name();
-  if (!transport.descriptor_.is_open())
-    return PyUnicode_FromFormat("<WritePipeTransport %sfd=%d closed>", state, fd);
-  const char* writing = (transport.interest() & kWritable) != 0 ? "polling" : "idle";
-  return PyUnicode_FromFormat("<WritePipeTransport %sfd=%d %s bufsize=%zu>", state, fd, writing,
+  const char* watching = transport.watching_name(kWritable);
+  if (!transport.is_watchable()) {
+    return PyUnicode_FromFormat("<WritePipeTransport %sfd=%d %s>", state, fd, watching);
+  }
+  return PyUnicode_FromFormat("<WritePipeTransport %sfd=%d %s bufsize=%zu>", state, fd, watching,
                               transport.queue_.size());
 }
 

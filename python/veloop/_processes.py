@@ -78,12 +78,12 @@ class Processes(Hooks):
                     protocol, args, shell, stdin, stdout, stderr, bufsize, extra, **kwargs
                 )
             waiter = self.create_future()
-            transport = SubprocessTransport(
+            transport: Any = SubprocessTransport(
                 self, protocol, args, shell, stdin, stdout, stderr, bufsize, waiter, extra, **kwargs
             )
             pid = transport.get_pid()
             pidfd = os.pidfd_open(pid)
-            self._add_reader(pidfd, self._reap, pid, pidfd, transport)
+            self._add_reader(pidfd, self._reap, pid, pidfd, transport)  # type: ignore[attr-defined]
             try:
                 await waiter
             except (SystemExit, KeyboardInterrupt):
@@ -95,7 +95,7 @@ class Processes(Hooks):
             return transport
 
         def _reap(self, pid: int, pidfd: int, transport: Any) -> None:
-            self._remove_reader(pidfd)
+            self._remove_reader(pidfd)  # type: ignore[attr-defined]
             os.close(pidfd)
             try:
                 returncode = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
