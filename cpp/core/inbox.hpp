@@ -33,7 +33,7 @@ class Inbox {
 
   // Loop thread: what was put since the last call, in order; the caller owns the references.
   [[nodiscard]] const std::vector<Callback*>& take();
-  [[nodiscard]] bool empty() const noexcept { return !filled_.load(std::memory_order_acquire); }
+  [[nodiscard]] bool empty() const noexcept { return !filled_.load(std::memory_order_seq_cst); }
 
   // Loop thread, around a wait: whoever puts something while asleep() must wake the loop.
   void set_asleep(bool asleep) noexcept { asleep_.store(asleep, std::memory_order_seq_cst); }

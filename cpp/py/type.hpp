@@ -65,7 +65,7 @@ void dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   if (type->tp_finalize != nullptr && PyObject_CallFinalizerFromDealloc(self) < 0) return;
   PyObject_GC_UnTrack(self);
-  if (type->tp_weaklistoffset > 0) PyObject_ClearWeakRefs(self);
+  if (type->tp_weaklistoffset != 0) PyObject_ClearWeakRefs(self);
   if constexpr (HasDict<T>) dict_of<T>(self).reset();
   state_of<T>(self)->~T();
   type->tp_free(self);
