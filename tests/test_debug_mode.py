@@ -39,8 +39,8 @@ def warnings_logged(caplog):
 # switching
 
 
-def test_debug_mode_is_off_and_can_be_switched(loop):
-    assert loop.get_debug() is False
+def test_debug_mode_is_as_the_interpreter_was_started_and_can_be_switched(loop):
+    assert loop.get_debug() == asyncio.coroutines._is_debug_mode()
     loop.set_debug(True)
     assert loop.get_debug() is True
     loop.set_debug(False)
@@ -94,6 +94,7 @@ def test_a_depth_set_by_the_program_is_restored(loop):
 
 
 def test_source_tracebacks_are_kept_only_in_debug_mode(loop):
+    loop.set_debug(False)
     assert loop.call_soon(nothing)._source_traceback is None
     assert loop.create_future()._source_traceback is None
     loop.set_debug(True)
@@ -166,6 +167,7 @@ def test_the_threshold_can_be_set_and_includes_its_value(loop, clock, warnings_l
 
 
 def test_slow_callbacks_are_not_logged_without_debug_mode(loop, clock, warnings_logged):
+    loop.set_debug(False)
     loop.call_soon(clock.advance, 100)
     run_once(loop)
     assert warnings_logged() == []

@@ -67,6 +67,7 @@ def test_a_timer_is_an_asyncio_timer_handle(loop):
 
 
 def test_attributes_are_those_of_asyncio(loop):
+    loop.set_debug(False)
     context = contextvars.copy_context()
     for handle in (
         loop.call_soon(function, 1, 2, context=context),
@@ -238,6 +239,7 @@ def test_the_traceback_of_the_exception_ends_in_the_callback(loop, loop_errors):
 
 
 def test_an_exception_without_a_handler_is_logged(loop, caplog):
+    loop.set_debug(False)
     loop.set_exception_handler(None)
     handle = loop.call_soon(boom, 1)
     run_once(loop)

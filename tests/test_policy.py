@@ -53,7 +53,7 @@ def test_new_event_loop_makes_a_loop(veloop):
     loop = veloop.new_event_loop()
     assert type(loop) is veloop.EventLoop
     assert isinstance(loop, asyncio.SelectorEventLoop)
-    assert repr(loop) == "<EventLoop running=False closed=False debug=False>"
+    assert repr(loop).startswith("<EventLoop running=False closed=False debug=")
     loop.close()
 
 
@@ -191,12 +191,12 @@ def test_run_leaves_the_policy_alone(veloop):
     assert current_policy() is before
 
 
-@pytest.mark.parametrize("debug", [None, False, True])
+@pytest.mark.parametrize("debug", [False, True])
 def test_run_takes_debug(veloop, debug):
     async def main():
         return asyncio.get_running_loop().get_debug()
 
-    assert veloop.run(main(), debug=debug) is bool(debug)
+    assert veloop.run(main(), debug=debug) is debug
 
 
 def test_run_raises_the_exception(veloop):

@@ -187,10 +187,10 @@ def test_a_closed_runner_refuses(loop_factory):
     coroutine.close()
 
 
-@pytest.mark.parametrize("debug", [None, False, True])
+@pytest.mark.parametrize("debug", [False, True])
 def test_debug_is_passed_to_the_loop(loop_factory, debug):
     with asyncio.Runner(loop_factory=loop_factory, debug=debug) as runner:
-        assert runner.get_loop().get_debug() is bool(debug)
+        assert runner.get_loop().get_debug() is debug
 
 
 def test_it_works_in_another_thread(loop_factory):

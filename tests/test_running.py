@@ -229,6 +229,7 @@ def test_two_loops_run_at_once_in_two_threads(loop, loop_factory):
 
 
 def test_repr_tells_the_state(loop):
+    loop.set_debug(False)
     name = type(loop).__name__
     seen = []
     loop.call_soon(lambda: seen.append(repr(loop)))
