@@ -5,6 +5,8 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <cerrno>
+
 #include "base/owned_fd.hpp"
 
 namespace veloop::base {
@@ -22,6 +24,10 @@ inline constexpr bool kHasAbstractNames = true;
 #else
 inline constexpr bool kHasAbstractNames = false;
 #endif
+
+// Whether the system call that just failed may be tried again at the next event: there was nothing to do, or
+// a signal came first.
+inline bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
 
 // Accepts a connection that is non-blocking and closed on exec. Empty, with errno set, on failure.
 inline OwnedFd accept_nonblocking(int listening_fd, sockaddr* address, socklen_t* length) noexcept {

@@ -14,6 +14,7 @@
 
 namespace veloop::io {
 
+using base::would_block;
 using core::kWritable;
 
 namespace {
@@ -31,8 +32,6 @@ constexpr std::size_t kHeaderSize = 8;
 constexpr bool kSendsEmpty = false;
 constexpr std::size_t kHeaderSize = 0;
 #endif
-
-bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
 
 // The error of a Python socket's method, if it only says "not now"; it is cleared then.
 bool clear_would_block() noexcept {

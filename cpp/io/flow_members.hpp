@@ -15,6 +15,10 @@ struct FlowMembers {
   static T& of(PyObject* self) noexcept { return *py::state_of<T>(self); }
 
   static PyObject* get_size(PyObject* self, PyObject*) {
+    // What is only held back to be sent together is not waiting.
+    if constexpr (requires(T& transport) { transport.send_now(); }) {
+      if (!of(self).send_now()) return nullptr;
+    }
     return PyLong_FromSize_t(of(self).write_buffer_size());
   }
   static PyObject* get_limits(PyObject* self, PyObject*) {

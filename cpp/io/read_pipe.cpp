@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "base/sockets.hpp"
 #include "core/loop_type.hpp"
 #include "io/transport_members.hpp"
 #include "py/call.hpp"
@@ -38,7 +39,7 @@ bool ReadPipeTransport::on_readable() noexcept {
     char* buffer = Descriptors::of(*loop_).read_buffer();
     const ssize_t count = ::read(descriptor_.fd(), buffer, Descriptors::kReadBufferSize);
     if (count < 0) {
-      return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || on_read_error(errno);
+      return base::would_block() || on_read_error(errno);
     }
     if (count == 0) return on_eof();
     const auto data = py::steal(PyBytes_FromStringAndSize(buffer, count));

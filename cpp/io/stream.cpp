@@ -13,6 +13,7 @@
 
 namespace veloop::io {
 
+using base::would_block;
 using core::kReadable;
 using core::kWritable;
 
@@ -31,8 +32,6 @@ constexpr const char* kWrongType = "data argument must be a bytes, bytearray, or
 #else
 constexpr const char* kWrongType = "data argument must be a bytes-like object, not %R";
 #endif
-
-bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
 
 }  // namespace
 

@@ -1,9 +1,8 @@
 // The Python type of StreamTransport, and the loop's hook that makes one.
 #include <Python.h>
 
-#include <cstddef>
-
 #include "core/loop_type.hpp"
+#include "io/flow_members.hpp"
 #include "io/stream.hpp"
 #include "io/transport_members.hpp"
 #include "py/call.hpp"
@@ -27,24 +26,6 @@ PyObject* abort(PyObject* self, PyObject*) { return none_unless_error(of(self).a
 PyObject* is_reading(PyObject* self, PyObject*) { return PyBool_FromLong(of(self).is_reading()); }
 PyObject* pause_reading(PyObject* self, PyObject*) { return none_unless_error(of(self).pause_reading()); }
 PyObject* resume_reading(PyObject* self, PyObject*) { return none_unless_error(of(self).resume_reading()); }
-
-PyObject* get_write_buffer_size(PyObject* self, PyObject*) {
-  StreamTransport& transport = of(self);
-  if (!transport.send_now()) return nullptr;
-  return PyLong_FromSize_t(transport.write_buffer_size());
-}
-
-PyObject* get_write_buffer_limits(PyObject* self, PyObject*) {
-  const FlowControl& flow = of(self).flow_control();
-  return Py_BuildValue("(nn)", static_cast<Py_ssize_t>(flow.low()), static_cast<Py_ssize_t>(flow.high()));
-}
-
-PyObject* set_write_buffer_limits(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-  std::size_t high = 0;
-  std::size_t low = 0;
-  return none_unless_error(parse_write_limits(args, count, keywords, high, low) &&
-                           of(self).set_write_buffer_limits(high, low));
-}
 
 // asyncio's SSLProtocol closes and reports through these two.
 PyObject* force_close(PyObject* self, PyObject* exception) {
@@ -78,7 +59,6 @@ PyObject* sock(PyObject* self, void*) {
 PyObject* sock_fd(PyObject* self, void*) { return PyLong_FromLong(of(self).descriptor().last_number()); }
 PyObject* paused(PyObject* self, void*) { return PyBool_FromLong(of(self).reading_paused()); }
 PyObject* eof(PyObject* self, void*) { return PyBool_FromLong(of(self).eof_written()); }
-PyObject* protocol_paused(PyObject* self, void*) { return PyBool_FromLong(of(self).flow_control().paused()); }
 PyObject* start_tls_compatible(PyObject*, void*) { Py_RETURN_TRUE; }
 PyObject* max_size(PyObject*, void*) { return PyLong_FromSize_t(Descriptors::kReadBufferSize); }
 
@@ -90,6 +70,7 @@ PyObject* sendfile_compatible(PyObject*, void*) {
 
 PyMethodDef kMethods[] = {
     VELOOP_TRANSPORT_METHODS(StreamTransport),
+    VELOOP_FLOW_METHODS(StreamTransport),
     {"write", write, METH_O,
      "write(data)\n--\n\nSend `data` (bytes, bytearray or memoryview), without waiting.\n\n"
      "What one callback writes is sent together when it returns. Raises TypeError for other types and\n"
@@ -106,14 +87,6 @@ PyMethodDef kMethods[] = {
     {"pause_reading", pause_reading, METH_NOARGS,
      "pause_reading()\n--\n\nDeliver no data until resume_reading()."},
     {"resume_reading", resume_reading, METH_NOARGS, "resume_reading()\n--\n\nDeliver data again."},
-    {"get_write_buffer_size", get_write_buffer_size, METH_NOARGS,
-     "get_write_buffer_size()\n--\n\nReturn the number of bytes that the socket has not taken yet."},
-    {"get_write_buffer_limits", get_write_buffer_limits, METH_NOARGS,
-     "get_write_buffer_limits()\n--\n\nReturn the low and the high water mark, in bytes."},
-    {"set_write_buffer_limits", as_method(set_write_buffer_limits), METH_FASTCALL | METH_KEYWORDS,
-     "set_write_buffer_limits(high=None, low=None)\n--\n\n"
-     "Set the water marks (bytes) at which the protocol's writing is paused and resumed.\n\n"
-     "Raises ValueError unless high >= low >= 0."},
     {"_force_close", force_close, METH_O, nullptr},
     {"_fatal_error", fatal_error, METH_VARARGS, nullptr},
     {"_make_empty_waiter", make_empty_waiter, METH_NOARGS, nullptr},
@@ -128,7 +101,7 @@ PyGetSetDef kGetSet[] = {
     {"_sock_fd", sock_fd, nullptr, nullptr, nullptr},
     {"_paused", paused, nullptr, nullptr, nullptr},
     {"_eof", eof, nullptr, nullptr, nullptr},
-    {"_protocol_paused", protocol_paused, nullptr, nullptr, nullptr},
+    {"_protocol_paused", FlowMembers<StreamTransport>::protocol_paused, nullptr, nullptr, nullptr},
     {"_start_tls_compatible", start_tls_compatible, nullptr, nullptr, nullptr},
     {"_sendfile_compatible", sendfile_compatible, nullptr, nullptr, nullptr},
     {"max_size", max_size, nullptr, nullptr, nullptr},

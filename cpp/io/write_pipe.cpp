@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "base/sockets.hpp"
 #include "core/loop_type.hpp"
 #include "io/flow_members.hpp"
 #include "io/transport_members.hpp"
@@ -14,6 +15,7 @@
 
 namespace veloop::io {
 
+using base::would_block;
 using core::kReadable;
 using core::kWritable;
 
@@ -21,8 +23,6 @@ namespace {
 
 constexpr const char* kRefusal = "Pipe transport is only for pipes, sockets and character devices";
 constexpr const char* kWriteError = "Fatal write error on pipe transport";
-
-bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR; }
 
 }  // namespace
 
