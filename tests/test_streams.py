@@ -146,6 +146,19 @@ async def test_drain_reports_a_lost_connection():
                 await asyncio.sleep(0)
 
 
+async def test_drain_reports_a_lost_connection_to_a_writer_that_never_rests():
+    async def leave(_, writer):
+        writer.transport.abort()
+
+    async with connection(leave) as (reader, writer):
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        with pytest.raises(ConnectionError):
+            for _ in range(1_000_000):
+                writer.write(b"x")
+                await writer.drain()
+
+
 async def test_drain_that_waits_is_ended_by_a_lost_connection(loop):
     listener = socket.create_server(("127.0.0.1", 0))
     _, writer = await asyncio.open_connection(*listener.getsockname())

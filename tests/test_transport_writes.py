@@ -225,7 +225,7 @@ async def test_nothing_can_be_written_after_write_eof(data):
 
 
 async def test_no_lines_can_be_written_after_write_eof():
-    method = "writelines" if sys.version_info >= (3, 12) else "write"
+    method = "writelines" if sys.version_info >= (3, 12) else "write(lines)?"
     async with connected() as (transport, _, _):
         transport.write_eof()
         with pytest.raises(RuntimeError, match=rf"^Cannot call {method}\(\) after write_eof\(\)$"):
@@ -283,6 +283,15 @@ async def test_writes_after_a_failed_one_are_logged(caplog):
         messages = [record.getMessage() for record in caplog.records]
         assert set(messages) == {FAILED_SEND}
         assert 4 <= len(messages) <= 5  # one less where a turn's writes are sent together at its end
+
+
+async def test_a_write_that_fails_is_seen_at_once():
+    async with connected(half_open, "unix") as (transport, protocol, far):
+        far.close()
+        await protocol.eof
+        transport.write(b"nobody listens")
+        assert transport.is_closing()
+        assert isinstance(await protocol.lost, BrokenPipeError)
 
 
 async def test_a_write_of_a_wrong_type_is_refused_after_the_end():
