@@ -300,6 +300,9 @@ bool StreamTransport::close_with(PyObject* exception) noexcept {
 }
 
 void StreamTransport::discard_writes() noexcept {
+  // Written before whatever closes us now: asyncio would have sent it by then.
+  while (!queue_.empty() && !waits_for_writing() && queue_.send(descriptor_.fd(), true) > 0) {
+  }
   queue_.clear();
   unwatch(kWritable);
 }

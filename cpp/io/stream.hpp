@@ -41,6 +41,7 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
   void set_protocol(PyObject* protocol) noexcept override;
   [[nodiscard]] bool provide_extra(PyObject* name) noexcept override;
   [[nodiscard]] bool call_connection_lost(PyObject* exception) noexcept override;
+  [[nodiscard]] bool settle() noexcept override { return !has_loop() || send_now(); }
 
   // -- writing: each returns false with an error set ---------------------------------------------------
   [[nodiscard]] bool write(PyObject* data) noexcept;

@@ -42,6 +42,9 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
   [[nodiscard]] bool pause_reading() noexcept;
   [[nodiscard]] bool resume_reading() noexcept;
 
+  // Does now what was put off to the end of the callback: somebody looks at the state, or takes the socket.
+  [[nodiscard]] virtual bool settle() noexcept { return true; }
+
   // -- extra information ---------------------------------------------------------------------------
   // The dictionary behind get_extra_info(), filled as names are asked for. Null, with an error set.
   [[nodiscard]] PyObject* extra() noexcept;

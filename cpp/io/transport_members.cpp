@@ -41,7 +41,7 @@ PyObject* get_extra_info(TransportBase& transport, PyObject* const* args, Py_ssi
     PyErr_SetString(PyExc_TypeError, "get_extra_info() takes a name and, optionally, a default");
     return nullptr;
   }
-  if (!transport.provide_extra(name)) return nullptr;
+  if (!transport.settle() || !transport.provide_extra(name)) return nullptr;
   PyObject* extra = transport.extra();
   if (extra == nullptr) return nullptr;
   PyObject* value = PyDict_GetItemWithError(extra, name);

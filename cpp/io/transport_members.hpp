@@ -33,7 +33,10 @@ template <class T>
 struct TransportMembers {
   static T& of(PyObject* self) noexcept { return *py::state_of<T>(self); }
 
-  static PyObject* is_closing(PyObject* self, PyObject*) { return PyBool_FromLong(of(self).is_closing()); }
+  static PyObject* is_closing(PyObject* self, PyObject*) {
+    if (!of(self).settle()) return nullptr;
+    return PyBool_FromLong(of(self).is_closing());
+  }
   static PyObject* get_protocol(PyObject* self, PyObject*) { return or_none(of(self).protocol()); }
   static PyObject* set_protocol(PyObject* self, PyObject* protocol) {
     of(self).set_protocol(protocol);
