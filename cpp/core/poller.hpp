@@ -17,7 +17,8 @@
 
 namespace veloop::core {
 
-enum Interest : unsigned { kNothing = 0, kReadable = 1, kWritable = 2 };
+// kEdge: told once per arrival, for those who find nothing left before they wait. A poller may ignore it.
+enum Interest : unsigned { kNothing = 0, kReadable = 1, kWritable = 2, kEdge = 4 };
 
 // Somebody who waits for a descriptor. Part of an object that outlives its registration; registering
 // borrows it. At most one watcher per descriptor is registered: a later one takes the place over.
@@ -97,6 +98,9 @@ class Poller {
   void forget(Watcher& watcher) noexcept {
     if (watcher.watched_fd() >= 0) (void)watch(watcher, watcher.watched_fd(), kNothing);
   }
+
+  // Whether a descriptor may stay registered, with kEdge, when its owner may close it at any time.
+  [[nodiscard]] virtual bool tolerates_closed() const noexcept { return false; }
 
   // Waits at most `timeout_ns` (kForever: until something happens, 0: not at all) for descriptors, libuv's
   // own handles or a signal. Runs without the GIL when the timeout is not 0. Returns 0 or an errno.

@@ -18,7 +18,8 @@ constexpr std::int64_t kNanosPerSecond = 1'000'000'000;
 constexpr std::int64_t kNanosPerMilli = 1'000'000;
 
 constexpr std::uint32_t to_epoll(unsigned interest) noexcept {
-  return ((interest & kReadable) != 0 ? EPOLLIN : 0U) | ((interest & kWritable) != 0 ? EPOLLOUT : 0U);
+  return ((interest & kReadable) != 0 ? EPOLLIN : 0U) | ((interest & kWritable) != 0 ? EPOLLOUT : 0U) |
+         ((interest & kEdge) != 0 ? EPOLLET : 0U);
 }
 
 // As selectors.EpollSelector does: an error or hang-up wakes whoever waits.
@@ -64,6 +65,8 @@ class EpollPoller final : public Poller {
     table_.assign(watcher, fd, interest);
     return 0;
   }
+
+  [[nodiscard]] bool tolerates_closed() const noexcept override { return true; }
 
   int wait(std::int64_t timeout_ns) noexcept override {
     found_.clear();

@@ -5,6 +5,7 @@
 #include "core/loop_type.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/weakref.hpp"
 
 namespace veloop::io {
 
@@ -38,6 +39,7 @@ int Descriptors::visit_refs(visitproc visit, void* arg) {
     Py_VISIT(foreign->reader.get());
     Py_VISIT(foreign->writer.get());
     Py_VISIT(foreign->file_object.get());
+    Py_VISIT(foreign->lingers_for.get());
   }
   for (const DescriptorUser* user : held_) Py_VISIT(user->user());
   return 0;
@@ -56,17 +58,61 @@ bool Descriptors::set_handle(int fd, unsigned direction, core::Callback& handle,
   std::unique_ptr<ForeignFd>& place = foreign_[fd];
   if (!place) place = std::make_unique<ForeignFd>(loop_);
   ForeignFd& foreign = *place;
-  const int error_number = loop_.poller()->watch(foreign, fd, foreign.interest() | direction);
+  foreign.lingers_for.reset();
+  const int error_number = loop_.poller()->watch(foreign, fd, foreign.wanted() | direction);
   if (error_number != 0) {
     foreign_.erase(fd);
     errno = error_number;
     PyErr_SetFromErrno(PyExc_OSError);
     return false;
   }
-  foreign.file_object = PyLong_Check(file_object) ? py::Ref<>() : py::share(file_object);
+  const bool is_number = file_object == nullptr || PyLong_Check(file_object);
+  foreign.file_object = is_number ? py::Ref<>() : py::share(file_object);
   py::Ref<>& slot = direction == kReadable ? foreign.reader : foreign.writer;
   const py::Ref<> old = std::exchange(slot, py::share(handle.self));
   return !old || py::steal(core::handle_cancel(*core::as_callback(loop_.state(), old.get())));
+}
+
+bool Descriptors::wait_for(int fd, core::Callback& handle, PyObject* socket) {
+  constexpr unsigned kEdgeReadable = kReadable | core::kEdge;
+  core::Poller& poller = *loop_.poller();
+  std::unique_ptr<ForeignFd>& place = foreign_[fd];
+  if (!place) place = std::make_unique<ForeignFd>(loop_);
+  ForeignFd& foreign = *place;
+  if (foreign.wanted() != kNothing || !poller.tolerates_closed()) {
+    return set_handle(fd, kReadable, handle, nullptr);
+  }
+  const bool lingers = foreign.interest() == kEdgeReadable && foreign.lingers_for &&
+                       py::is_weakref_to(foreign.lingers_for.get(), socket);
+  if (!lingers) {
+    foreign.lingers_for.reset();
+    const int error_number = poller.watch(foreign, fd, kEdgeReadable);
+    if (error_number != 0) {
+      foreign_.erase(fd);
+      errno = error_number;
+      PyErr_SetFromErrno(PyExc_OSError);
+      return false;
+    }
+  }
+  foreign.reader = py::share(handle.self);
+  return true;
+}
+
+void Descriptors::leave(int fd, unsigned direction, core::Callback& handle, PyObject* socket) noexcept {
+  const auto found = foreign_.find(fd);
+  if (found == foreign_.end()) return;
+  ForeignFd& foreign = *found->second;
+  if ((direction == kReadable ? foreign.reader : foreign.writer).get() != handle.self) return;
+  const bool lingers = socket != nullptr && direction == kReadable && !foreign.writer &&
+                       (foreign.interest() & core::kEdge) != 0;
+  if (lingers && !foreign.lingers_for) foreign.lingers_for = py::steal(PyWeakref_NewRef(socket, nullptr));
+  if (!lingers || !foreign.lingers_for) {
+    if (lingers) PyErr_Clear();  // Not every object can be referred to weakly.
+    remove_handle(fd, direction);
+    return;
+  }
+  const py::Ref<> old = std::move(foreign.reader);
+  if (!py::steal(core::handle_cancel(handle))) PyErr_Clear();
 }
 
 bool Descriptors::remove_handle(int fd, unsigned direction) noexcept {
@@ -74,7 +120,7 @@ bool Descriptors::remove_handle(int fd, unsigned direction) noexcept {
   if (found == foreign_.end()) return false;
   ForeignFd& foreign = *found->second;
   const py::Ref<> old = std::move(direction == kReadable ? foreign.reader : foreign.writer);
-  const unsigned rest = (foreign.reader ? kReadable : 0U) | (foreign.writer ? kWritable : 0U);
+  const unsigned rest = foreign.wanted();
   // A descriptor closed behind our back cannot be changed any more; it is gone all the same.
   const int error_number = loop_.poller()->watch(foreign, fd, rest);
   if (rest == kNothing || error_number != 0) foreign_.erase(fd);
@@ -85,7 +131,7 @@ bool Descriptors::remove_handle(int fd, unsigned direction) noexcept {
 
 unsigned Descriptors::interest(int fd) const noexcept {
   const auto found = foreign_.find(fd);
-  return found == foreign_.end() ? kNothing : found->second->interest();
+  return found == foreign_.end() ? kNothing : found->second->wanted();
 }
 
 int Descriptors::find_file_object(PyObject* file_object) const noexcept {

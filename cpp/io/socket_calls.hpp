@@ -55,6 +55,9 @@ class SocketCall {
   // Exactly a socket.socket, so that its descriptor may be used.
   [[nodiscard]] bool is_plain() const noexcept { return plain_; }
 
+  // Blocked means that the kernel has nothing left for the caller: its next word will be news.
+  [[nodiscard]] bool drains() const noexcept { return plain_ && !by_method_; }
+
   // sock_recvfrom_into(): no size means that of the buffer. False, with an error set, if it has none.
   [[nodiscard]] bool complete_arguments() noexcept;
 

@@ -95,7 +95,7 @@ class SocketOp {
   [[nodiscard]] bool check_socket() noexcept;
   [[nodiscard]] py::Step first_try() noexcept;
   [[nodiscard]] py::Step wait() noexcept;
-  void stop_waiting() noexcept;
+  void stop_waiting(bool may_linger = false) noexcept;
   [[nodiscard]] py::Step resolve() noexcept;
   [[nodiscard]] bool try_literal() noexcept;
   [[nodiscard]] py::Step connect_to_first_of(PyObject* resolved) noexcept;
@@ -160,7 +160,10 @@ py::Step SocketOp::wait() noexcept {
     core::Callback* handle = function ? core::new_callback(*loop_, function.get(), nullptr, 0, nullptr) : nullptr;
     if (handle == nullptr) return false;
     handle_ = py::steal(handle->self);
-    return descriptors.set_handle(fd, method_->direction, *handle, number.get());
+    if (method_->direction == core::kReadable && call_.drains()) {
+      return descriptors.wait_for(fd, *handle, call_.socket());
+    }
+    return descriptors.set_handle(fd, method_->direction, *handle, nullptr);
   });
   if (!registered) {
     handle_.reset();
@@ -172,14 +175,17 @@ py::Step SocketOp::wait() noexcept {
 }
 
 // Gives our place up, unless somebody else took it (then our handle is cancelled).
-void SocketOp::stop_waiting() noexcept {
-  const py::Ref<> handle = std::move(handle_);
-  if (!handle || core::as_callback(state(), handle.get())->cancelled) return;
+void SocketOp::stop_waiting(bool may_linger) noexcept {
+  const py::Ref<> object = std::move(handle_);
+  core::Callback* handle = object ? core::as_callback(state(), object.get()) : nullptr;
+  if (handle == nullptr || handle->cancelled) return;
   py::guard([&] {
-    Descriptors::of(*loop_).remove_handle(fd_, method_->direction);
+    Descriptors::of(*loop_).leave(fd_, method_->direction, *handle, may_linger ? call_.socket() : nullptr);
     return true;
   });
 }
+
+bool is_end(PyObject* received) noexcept { return PyBytes_Check(received) && PyBytes_GET_SIZE(received) == 0; }
 
 bool SocketOp::on_ready() noexcept {
   if (!future_) return true;
@@ -195,7 +201,8 @@ bool SocketOp::on_ready() noexcept {
   if (attempt.kind == Attempt::Kind::kBlocked) return true;
   if (attempt.kind == Attempt::Kind::kFailed && py::is_exit_request()) return false;
   const py::Ref<> error = attempt.kind == Attempt::Kind::kFailed ? py::take_exception() : py::Ref<>();
-  stop_waiting();
+  // Who has received something will probably ask for more; who has come to the end will not.
+  stop_waiting(method_->direction == core::kReadable && attempt.value && !is_end(attempt.value.get()));
   call_.release_buffer();
   const py::Ref<> future = std::move(future_);
   return static_cast<bool>(error ? py::call_method(future.get(), names.set_exception.get(), error.get())
