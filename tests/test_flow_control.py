@@ -160,6 +160,17 @@ async def test_a_transport_can_be_closed_in_resume_writing(on_veloop):
         assert protocol.events == ["made", "pause", "resume", "lost"]
 
 
+async def test_data_written_in_pause_writing_is_sent():
+    factory = Calls("pause_writing", lambda transport: transport.write(b"more"))
+    async with connected(factory) as (transport, protocol, far):
+        size = await fill(transport)
+        transport.write(bytes(200_000))
+        transport.close()
+        assert await read_to_end(far) == bytes(size + 200_000) + b"more"
+        assert await protocol.lost is None
+        assert protocol.events == ["made", "pause", "resume", "lost"]
+
+
 async def test_a_transport_can_be_aborted_in_pause_writing():
     async with connected(Calls("pause_writing", lambda transport: transport.abort())) as (
         transport,

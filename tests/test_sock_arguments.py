@@ -119,6 +119,7 @@ class Counting(socket.socket):
 
 async def test_methods_of_a_subclass_are_called(loop):
     with sockets() as (near, far), Counting(fileno=near.detach()) as sock:
+        sock.setblocking(False)
         sock.calls = []
         far.send(b"data")
         assert await loop.sock_recv(sock, 10) == b"DATA"
@@ -180,6 +181,7 @@ def test_missing_arguments_are_refused_at_once(loop, name):
 
 async def test_a_socket_that_waits_by_itself_is_let_wait(loop):
     """Outside debug mode a socket with a timeout is used as it is."""
+    loop.set_debug(False)
     with sockets() as (near, far):
         near.settimeout(0.01)
         with pytest.raises(TimeoutError):

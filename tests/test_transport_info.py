@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 import pytest
@@ -132,13 +133,24 @@ async def test_the_socket_can_be_shut_down_by_hand():
         assert protocol.events == ["made", "eof", "lost"]
 
 
-async def test_the_socket_can_be_duplicated():
-    async with connected() as (transport, protocol, far):
-        with transport.get_extra_info("socket").dup() as copy:
+@each_kind
+async def test_the_socket_can_be_duplicated(kind):
+    async with connected(kind=kind) as (transport, protocol, far):
+        sock = transport.get_extra_info("socket")
+        with sock.dup() as copy:
+            assert copy.gettimeout() == 0
+            assert not os.get_blocking(sock.fileno())  # a flag that the two have in common
             transport.close()
             await protocol.lost
             copy.send(b"from the copy")
             assert await read_exactly(far, 13) == b"from the copy"
+
+
+@each_kind
+async def test_the_socket_below_is_non_blocking(kind):
+    async with connected(kind=kind) as (transport, _, _):
+        assert transport._sock.gettimeout() == 0
+        assert not os.get_blocking(transport._sock_fd)
 
 
 @each_kind

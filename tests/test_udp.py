@@ -26,6 +26,12 @@ async def test_datagrams_reach_a_local_address():
         assert await receiver.datagrams.get() == (b"hello", name_of(client))
 
 
+async def test_a_receiver_can_be_named():
+    async with endpoint() as (server, receiver), endpoint() as (client, _):
+        client.sendto(b"hello", ("localhost", name_of(server)[1]))
+        assert (await receiver.datagrams.get())[0] == b"hello"
+
+
 async def test_an_answer_goes_to_the_sender():
     async with endpoint() as (server, receiver), endpoint(remote_addr=name_of(server)) as (client, answered):
         client.sendto(b"question")
