@@ -233,12 +233,15 @@ async def test_many_lookups_at_once(loop):
     assert answers == [socket.getaddrinfo(host, 80) for host in hosts]
 
 
-async def test_a_cancelled_lookup_is_forgotten(loop):
+async def test_a_cancelled_lookup_is_forgotten(loop, monkeypatch):
+    answer = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args: answer.wait(20))
     task = loop.create_task(loop.getaddrinfo("localhost", 80))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    answer.set()
 
 
 # getnameinfo
