@@ -37,11 +37,7 @@ class UvPoller final : public Poller {
         return status.error_number();
       }
     }
-    const int events = static_cast<int>((interest & kReadable) != 0 ? UV_READABLE : 0) |
-                       static_cast<int>((interest & kWritable) != 0 ? UV_WRITABLE : 0);
-    const uv::Status status = uv_poll_start(poll.get(), events, [](uv_poll_t* ready, int error, int found) {
-      if (ready->data != nullptr) static_cast<UvPoller*>(ready->data)->on_poll(ready, error, found);
-    });
+    const uv::Status status = start(poll.get(), interest);
     if (!status.ok()) return status.error_number();
     table_.assign(watcher, fd, interest);
     return 0;
@@ -73,11 +69,24 @@ class UvPoller final : public Poller {
     return status;
   }
 
+  static uv::Status start(uv_poll_t* poll, unsigned interest) noexcept {
+    const int events = static_cast<int>((interest & kReadable) != 0 ? UV_READABLE : 0) |
+                       static_cast<int>((interest & kWritable) != 0 ? UV_WRITABLE : 0);
+    return uv_poll_start(poll, events, [](uv_poll_t* ready, int error, int found) {
+      if (ready->data != nullptr) static_cast<UvPoller*>(ready->data)->on_poll(ready, error, found);
+    });
+  }
+
   void on_poll(uv_poll_t* poll, int error, int events) noexcept {
     uv_os_fd_t fd = -1;
     if (uv_fileno(reinterpret_cast<uv_handle_t*>(poll), &fd) != 0) return;
     unsigned ready = 0;
-    if (error < 0) ready = kReadable | kWritable;
+    if (error < 0) {
+      ready = kReadable | kWritable;
+      // libuv stops at an error; to whoever goes on (a datagram that was refused) it is an event like others.
+      const Watcher* watcher = table_.find(fd);
+      if (watcher != nullptr) (void)start(poll, watcher->interest());
+    }
     if ((events & UV_READABLE) != 0) ready |= kReadable;
     if ((events & UV_WRITABLE) != 0) ready |= kWritable;
     found_.push_back({fd, ready});
