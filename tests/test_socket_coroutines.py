@@ -1,4 +1,4 @@
-"""What sock_* and getaddrinfo() return: coroutines like those of `async def`, however they are made and dropped."""
+"""What sock_* and getaddrinfo() return: coroutines like those of `async def`, however they end."""
 
 from __future__ import annotations
 

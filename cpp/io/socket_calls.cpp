@@ -24,9 +24,7 @@ ssize_t uninterrupted(Call&& call) noexcept {
   }
 }
 
-bool would_block() noexcept {
-  return PyErr_Occurred() == nullptr && (errno == EAGAIN || errno == EWOULDBLOCK);
-}
+bool is_blocked() noexcept { return PyErr_Occurred() == nullptr && base::would_block(); }
 
 Attempt failed_call() noexcept {
   if (PyErr_Occurred() == nullptr) PyErr_SetFromErrno(PyExc_OSError);
@@ -127,11 +125,10 @@ Attempt SocketCall::recv(const py::State& state) noexcept {
   PyObject* data = PyBytes_FromStringAndSize(nullptr, size);
   if (data == nullptr) return Attempt::failed();
   const int number = fd(state);
-  const ssize_t count = uninterrupted([&] {
-    return ::recv(number, PyBytes_AS_STRING(data), static_cast<std::size_t>(size), kDontWait);
-  });
+  const ssize_t count = uninterrupted(
+      [&] { return ::recv(number, PyBytes_AS_STRING(data), static_cast<std::size_t>(size), kDontWait); });
   if (count < 0) {
-    const bool blocked = would_block();
+    const bool blocked = is_blocked();
     if (!blocked) (void)failed_call();
     py::drop(data);
     return blocked ? fall_back(state) : Attempt::failed();
@@ -150,7 +147,7 @@ Attempt SocketCall::recv_into(const py::State& state) noexcept {
   const int number = fd(state);
   const ssize_t count =
       uninterrupted([&] { return ::recv(number, buffer.data(), buffer.size(), kDontWait); });
-  if (count < 0) return would_block() ? fall_back(state) : failed_call();
+  if (count < 0) return is_blocked() ? fall_back(state) : failed_call();
   return Attempt::done(py::steal(PyLong_FromSsize_t(count)));
 }
 
@@ -169,7 +166,7 @@ Attempt SocketCall::send(const py::State& state) noexcept {
     return ::send(number, view_->data() + sent_, view_->size() - sent_, kDontWait | base::kSendFlags);
   });
   if (count < 0) {
-    if (!would_block()) return failed_call();
+    if (!is_blocked()) return failed_call();
     return sent_ == 0 ? fall_back(state) : Attempt::blocked();
   }
   sent_ += static_cast<std::size_t>(count);
@@ -200,8 +197,9 @@ Attempt SocketCall::call_method(const py::State& state, bool again) noexcept {
     case Kind::kSendTo: {
       const auto no_flags = py::steal(PyLong_FromLong(0));
       if (!no_flags) return Attempt::failed();
-      result = again ? py::call_method(socket, names.sendto.get(), first_.get(), no_flags.get(), second_.get())
-                     : py::call_method(socket, names.sendto.get(), first_.get(), second_.get());
+      result = again
+                   ? py::call_method(socket, names.sendto.get(), first_.get(), no_flags.get(), second_.get())
+                   : py::call_method(socket, names.sendto.get(), first_.get(), second_.get());
       break;
     }
     case Kind::kSendAll:
@@ -216,9 +214,9 @@ Attempt SocketCall::call_method(const py::State& state, bool again) noexcept {
 }
 
 Attempt SocketCall::send_by_method(const py::State& state, bool again) noexcept {
-  py::Ref<> rest = again ? py::steal(PySequence_GetSlice(second_.get(), static_cast<Py_ssize_t>(sent_),
-                                                         PY_SSIZE_T_MAX))
-                         : first_.share();
+  py::Ref<> rest =
+      again ? py::steal(PySequence_GetSlice(second_.get(), static_cast<Py_ssize_t>(sent_), PY_SSIZE_T_MAX))
+            : first_.share();
   if (!rest) return Attempt::failed();
   const auto sent = py::call_method(socket_.get(), state.names.send.get(), rest.get());
   Attempt attempt = sent ? Attempt::done(py::none()) : Attempt::from_error();
@@ -236,8 +234,8 @@ int plain_attribute(const py::State& state, PyObject* socket, PyObject* name) no
   PyTypeObject* type = reinterpret_cast<PyTypeObject*>(state.library.socket.get())->tp_base;
   const auto member = py::get_attr(reinterpret_cast<PyObject*>(type), name);
   const descrgetfunc get = member ? Py_TYPE(member.get())->tp_descr_get : nullptr;
-  const auto value = get != nullptr ? py::steal(get(member.get(), socket, reinterpret_cast<PyObject*>(type)))
-                                    : py::Ref<>();
+  const auto value =
+      get != nullptr ? py::steal(get(member.get(), socket, reinterpret_cast<PyObject*>(type))) : py::Ref<>();
   return value ? static_cast<int>(PyLong_AsLong(value.get())) : -1;
 }
 

@@ -47,7 +47,8 @@ class SocketCall {
     kAccept
   };
 
-  void set_up(const py::State& state, Kind kind, PyObject* socket, PyObject* first, PyObject* second) noexcept;
+  void set_up(const py::State& state, Kind kind, PyObject* socket, PyObject* first,
+              PyObject* second) noexcept;
 
   [[nodiscard]] Kind kind() const noexcept { return kind_; }
   [[nodiscard]] PyObject* socket() const noexcept { return socket_.get(); }
@@ -93,9 +94,9 @@ class SocketCall {
   [[nodiscard]] Attempt accept_by_method(const py::State& state) noexcept;
 
   py::Ref<> socket_;
-  py::Ref<> first_;   // size, buffer, data or address
-  py::Ref<> second_;  // nbytes or address
-  std::optional<py::BufferView> view_;     // what is being sent
+  py::Ref<> first_;                     // size, buffer, data or address
+  py::Ref<> second_;                    // nbytes or address
+  std::optional<py::BufferView> view_;  // what is being sent
   std::optional<net::Address> native_address_;
   std::size_t sent_ = 0;
   Kind kind_ = Kind::kRecv;

@@ -30,8 +30,8 @@ py::Ref<> make_socket(const py::State& state, PyObject* listener, base::OwnedFd&
   const int type = plain_attribute(state, listener, state.names.type.get());
   const int proto = plain_attribute(state, listener, state.names.proto.get());
   if (PyErr_Occurred() != nullptr) return {};
-  auto socket = py::steal(PyObject_CallFunction(state.library.socket.get(), "iiii", family, type | kNonBlocking,
-                                                proto, connection.get()));
+  auto socket = py::steal(PyObject_CallFunction(state.library.socket.get(), "iiii", family,
+                                                type | kNonBlocking, proto, connection.get()));
   if (!socket) return {};
   (void)connection.release();
   if (kNonBlocking == 0 && !py::call_method(socket.get(), state.names.setblocking.get(), Py_False)) return {};
@@ -88,7 +88,8 @@ Attempt SocketCall::connect(const py::State& state) noexcept {
   if (blocking > 0) return call_method(state, false);
   if (PySys_Audit("socket.connect", "OO", socket_.get(), first_.get()) < 0) return Attempt::failed();
   const int number = fd(state);
-  if (::connect(number, &native_address_->base, native_address_->length) == 0) return Attempt::done(py::none());
+  if (::connect(number, &native_address_->base, native_address_->length) == 0)
+    return Attempt::done(py::none());
   if (is_not_yet(errno)) return Attempt::blocked();
   PyErr_SetFromErrno(PyExc_OSError);
   return Attempt::failed();
@@ -112,8 +113,8 @@ Attempt SocketCall::connect_outcome(const py::State& state) noexcept {
   }
   if (error_number == 0) return Attempt::done(py::none());
   const auto text = py::steal(PyUnicode_FromFormat("Connect call failed %S", first_.get()));
-  const auto error = text ? py::steal(PyObject_CallFunction(PyExc_OSError, "iO", error_number, text.get()))
-                          : py::Ref<>();
+  const auto error =
+      text ? py::steal(PyObject_CallFunction(PyExc_OSError, "iO", error_number, text.get())) : py::Ref<>();
   if (error) PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(error.get())), error.get());
   return Attempt::from_error();
 }

@@ -36,16 +36,41 @@ struct Method {
 
 constexpr Method kMethods[] = {
     {"sock_recv", "BaseSelectorEventLoop.sock_recv", Kind::kRecv, {"sock", "n"}, 2, core::kReadable},
-    {"sock_recv_into", "BaseSelectorEventLoop.sock_recv_into", Kind::kRecvInto, {"sock", "buf"}, 2,
+    {"sock_recv_into",
+     "BaseSelectorEventLoop.sock_recv_into",
+     Kind::kRecvInto,
+     {"sock", "buf"},
+     2,
      core::kReadable},
-    {"sock_recvfrom", "BaseSelectorEventLoop.sock_recvfrom", Kind::kRecvFrom, {"sock", "bufsize"}, 2,
+    {"sock_recvfrom",
+     "BaseSelectorEventLoop.sock_recvfrom",
+     Kind::kRecvFrom,
+     {"sock", "bufsize"},
+     2,
      core::kReadable},
-    {"sock_recvfrom_into", "BaseSelectorEventLoop.sock_recvfrom_into", Kind::kRecvFromInto,
-     {"sock", "buf", "nbytes"}, 2, core::kReadable},
-    {"sock_sendall", "BaseSelectorEventLoop.sock_sendall", Kind::kSendAll, {"sock", "data"}, 2, core::kWritable},
-    {"sock_sendto", "BaseSelectorEventLoop.sock_sendto", Kind::kSendTo, {"sock", "data", "address"}, 3,
+    {"sock_recvfrom_into",
+     "BaseSelectorEventLoop.sock_recvfrom_into",
+     Kind::kRecvFromInto,
+     {"sock", "buf", "nbytes"},
+     2,
+     core::kReadable},
+    {"sock_sendall",
+     "BaseSelectorEventLoop.sock_sendall",
+     Kind::kSendAll,
+     {"sock", "data"},
+     2,
      core::kWritable},
-    {"sock_connect", "BaseSelectorEventLoop.sock_connect", Kind::kConnect, {"sock", "address"}, 2,
+    {"sock_sendto",
+     "BaseSelectorEventLoop.sock_sendto",
+     Kind::kSendTo,
+     {"sock", "data", "address"},
+     3,
+     core::kWritable},
+    {"sock_connect",
+     "BaseSelectorEventLoop.sock_connect",
+     Kind::kConnect,
+     {"sock", "address"},
+     2,
      core::kWritable},
     {"sock_accept", "BaseSelectorEventLoop.sock_accept", Kind::kAccept, {"sock"}, 1, core::kReadable},
 };
@@ -101,7 +126,7 @@ class SocketOp {
   [[nodiscard]] py::Step connect_to_first_of(PyObject* resolved) noexcept;
 
   core::Loop* loop_ = nullptr;
-  py::Ref<> loop_object_;  // keeps *loop_ alive
+  py::Ref<> loop_object_;     // keeps *loop_ alive
   PyObject* self_ = nullptr;  // the coroutine we are a part of
   const Method* method_ = nullptr;
   SocketCall call_;
@@ -157,7 +182,8 @@ py::Step SocketOp::wait() noexcept {
     }
     if (!core::check_open(*loop_)) return false;
     const auto function = py::steal(PyCFunction_New(&kOnReady, self_));
-    core::Callback* handle = function ? core::new_callback(*loop_, function.get(), nullptr, 0, nullptr) : nullptr;
+    core::Callback* handle =
+        function ? core::new_callback(*loop_, function.get(), nullptr, 0, nullptr) : nullptr;
     if (handle == nullptr) return false;
     handle_ = py::steal(handle->self);
     if (method_->direction == core::kReadable && call_.drains()) {
@@ -185,7 +211,9 @@ void SocketOp::stop_waiting(bool may_linger) noexcept {
   });
 }
 
-bool is_end(PyObject* received) noexcept { return PyBytes_Check(received) && PyBytes_GET_SIZE(received) == 0; }
+bool is_end(PyObject* received) noexcept {
+  return PyBytes_Check(received) && PyBytes_GET_SIZE(received) == 0;
+}
 
 bool SocketOp::on_ready() noexcept {
   if (!future_) return true;
@@ -205,8 +233,9 @@ bool SocketOp::on_ready() noexcept {
   stop_waiting(method_->direction == core::kReadable && attempt.value && !is_end(attempt.value.get()));
   call_.release_buffer();
   const py::Ref<> future = std::move(future_);
-  return static_cast<bool>(error ? py::call_method(future.get(), names.set_exception.get(), error.get())
-                                 : py::call_method(future.get(), names.set_result.get(), attempt.value.get()));
+  return static_cast<bool>(error
+                               ? py::call_method(future.get(), names.set_exception.get(), error.get())
+                               : py::call_method(future.get(), names.set_result.get(), attempt.value.get()));
 }
 
 // ---- connecting ----------------------------------------------------------------------------------------
@@ -226,8 +255,8 @@ py::Step SocketOp::resolve() noexcept {
   const auto method = proto ? py::get_attr(loop_->self(), names._ensure_resolved.get()) : py::Ref<>();
   if (!method) return py::Step::raises();
   const auto arguments = py::steal(PyTuple_Pack(1, call_.address()));
-  const auto keywords = py::steal(Py_BuildValue("{sOsOsOsO}", "family", family.get(), "type", type.get(), "proto",
-                                                proto.get(), "loop", loop_->self()));
+  const auto keywords = py::steal(Py_BuildValue("{sOsOsOsO}", "family", family.get(), "type", type.get(),
+                                                "proto", proto.get(), "loop", loop_->self()));
   if (!arguments || !keywords) return py::Step::raises();
   const auto coroutine = py::steal(PyObject_Call(method.get(), arguments.get(), keywords.get()));
   if (!coroutine) return py::Step::raises();
@@ -242,7 +271,8 @@ bool SocketOp::try_literal() noexcept {
   if (family != AF_INET && family != AF_INET6) return false;
   const int type = plain_attribute(state(), call_.socket(), names.type.get());
   const int proto = plain_attribute(state(), call_.socket(), names.proto.get());
-  if ((type != SOCK_STREAM && type != SOCK_DGRAM) || (proto != 0 && proto != IPPROTO_TCP && proto != IPPROTO_UDP)) {
+  if ((type != SOCK_STREAM && type != SOCK_DGRAM) ||
+      (proto != 0 && proto != IPPROTO_TCP && proto != IPPROTO_UDP)) {
     return false;
   }
   net::Address address;
@@ -272,19 +302,22 @@ py::Step SocketOp::connect_to_first_of(PyObject* resolved) noexcept {
 bool parse(const Method& method, PyObject* const* args, Py_ssize_t count, PyObject* keywords,
            std::array<PyObject*, kMostArguments>& values) noexcept {
   std::size_t known = 0;
-  while (known < kMostArguments && method.arguments[known] != nullptr) ++known;
+  while (known < kMostArguments && method.arguments[known] != nullptr)
+    ++known;
   const auto given = static_cast<std::size_t>(count);
   if (given > known) {
     PyErr_Format(PyExc_TypeError, "%s() takes %zu positional arguments but %zu were given",
                  method.qualified_name, known + 1, given + 1);
     return false;
   }
-  for (std::size_t i = 0; i < given; ++i) values[i] = args[i];
+  for (std::size_t i = 0; i < given; ++i)
+    values[i] = args[i];
   const Py_ssize_t keyword_count = keywords != nullptr ? PyTuple_GET_SIZE(keywords) : 0;
   for (Py_ssize_t k = 0; k < keyword_count; ++k) {
     PyObject* keyword = PyTuple_GET_ITEM(keywords, k);
     std::size_t i = 0;
-    while (i < known && PyUnicode_CompareWithASCIIString(keyword, method.arguments[i]) != 0) ++i;
+    while (i < known && PyUnicode_CompareWithASCIIString(keyword, method.arguments[i]) != 0)
+      ++i;
     if (i == known || values[i] != nullptr) {
       PyErr_Format(PyExc_TypeError,
                    i == known ? "%s() got an unexpected keyword argument '%U'"
@@ -324,19 +357,23 @@ PyMethodDef method_def(const char* doc) noexcept {
 
 const std::vector<PyMethodDef>& socket_methods() {
   static const std::vector<PyMethodDef> methods = {
-      method_def<0>("sock_recv(sock, n)\n--\n\n"
-                    "Receive up to `n` bytes from a non-blocking socket; a coroutine that returns bytes, b'' at the\n"
-                    "end of the stream. Raises OSError, RuntimeError if a transport uses the socket."),
-      method_def<1>("sock_recv_into(sock, buf)\n--\n\n"
-                    "Receive into a writable buffer; a coroutine that returns the number of bytes. See sock_recv()."),
+      method_def<0>(
+          "sock_recv(sock, n)\n--\n\n"
+          "Receive up to `n` bytes from a non-blocking socket; a coroutine that returns bytes, b'' at the\n"
+          "end of the stream. Raises OSError, RuntimeError if a transport uses the socket."),
+      method_def<1>(
+          "sock_recv_into(sock, buf)\n--\n\n"
+          "Receive into a writable buffer; a coroutine that returns the number of bytes. See sock_recv()."),
       method_def<2>("sock_recvfrom(sock, bufsize)\n--\n\n"
                     "Receive a datagram of up to `bufsize` bytes; a coroutine that returns (data, address)."),
-      method_def<3>("sock_recvfrom_into(sock, buf, nbytes=0)\n--\n\n"
-                    "Receive a datagram of up to `nbytes` bytes (0: as many as fit) into a writable buffer; a\n"
-                    "coroutine that returns (number of bytes, address)."),
-      method_def<4>("sock_sendall(sock, data)\n--\n\n"
-                    "Send all of `data`, a bytes-like object, to a connected socket; a coroutine. Raises OSError:\n"
-                    "how much was sent by then is unknown. The data must not change before the end."),
+      method_def<3>(
+          "sock_recvfrom_into(sock, buf, nbytes=0)\n--\n\n"
+          "Receive a datagram of up to `nbytes` bytes (0: as many as fit) into a writable buffer; a\n"
+          "coroutine that returns (number of bytes, address)."),
+      method_def<4>(
+          "sock_sendall(sock, data)\n--\n\n"
+          "Send all of `data`, a bytes-like object, to a connected socket; a coroutine. Raises OSError:\n"
+          "how much was sent by then is unknown. The data must not change before the end."),
       method_def<5>("sock_sendto(sock, data, address)\n--\n\n"
                     "Send a datagram to `address`; a coroutine that returns the number of bytes sent."),
       method_def<6>("sock_connect(sock, address)\n--\n\n"

@@ -38,8 +38,9 @@ struct Question {
                                PyObject* keywords) noexcept;
   // Questions with the same key are answered with the same families, types and protocols.
   [[nodiscard]] py::Ref<> key() const noexcept {
-    const long bits = (address.family() == AF_INET6 ? 1L : 0L) | (has_port ? 2L : 0L) | (family != 0 ? 4L : 0L) |
-                      (static_cast<long>(type) << 3) | (static_cast<long>(proto) << 7);
+    const long bits = (address.family() == AF_INET6 ? 1L : 0L) | (has_port ? 2L : 0L) |
+                      (family != 0 ? 4L : 0L) | (static_cast<long>(type) << 3) |
+                      (static_cast<long>(proto) << 7);
     return py::steal(PyLong_FromLongLong((static_cast<long long>(flags) << 16) | bits));
   }
 
@@ -91,7 +92,8 @@ bool Question::try_parse_host() noexcept {
   if (address.family() == AF_INET6) {
     const in6_addr* host6 = &address.v6.sin6_addr;
     // What an interface or the other family could have a say in is left to the C library.
-    if (IN6_IS_ADDR_LINKLOCAL(host6) || IN6_IS_ADDR_MULTICAST(host6) || IN6_IS_ADDR_V4MAPPED(host6)) return false;
+    if (IN6_IS_ADDR_LINKLOCAL(host6) || IN6_IS_ADDR_MULTICAST(host6) || IN6_IS_ADDR_V4MAPPED(host6))
+      return false;
   }
   return family == AF_UNSPEC || family == address.family();
 }
@@ -170,11 +172,13 @@ py::Ref<> shape_of(const Question& question, PyObject* list) noexcept {
 
 // Asks the C library, which does not block for a literal, and remembers the kinds it listed.
 py::Ref<> ask_library(const Question& question, py::Lookups& lookups, PyObject* key) noexcept {
-  auto list = py::steal(PyObject_CallFunction(lookups.getaddrinfo.get(), "OOiiii", question.host, question.port,
-                                              question.family, question.type, question.proto, question.flags));
+  auto list =
+      py::steal(PyObject_CallFunction(lookups.getaddrinfo.get(), "OOiiii", question.host, question.port,
+                                      question.family, question.type, question.proto, question.flags));
   if (!list) return {};
   const auto shape = shape_of(question, list.get());
-  if (!shape || (shape.get() != Py_None && PyDict_SetItem(lookups.shapes.get(), key, shape.get()) < 0)) return {};
+  if (!shape || (shape.get() != Py_None && PyDict_SetItem(lookups.shapes.get(), key, shape.get()) < 0))
+    return {};
   return list;
 }
 
@@ -183,7 +187,8 @@ py::Ref<> look_up(const Question& question, py::Lookups& lookups) noexcept {
   const auto key = question.key();
   if (!key) return {};
   PyObject* shape = PyDict_GetItemWithError(lookups.shapes.get(), key.get());
-  if (shape == nullptr) return PyErr_Occurred() != nullptr ? py::Ref<>() : ask_library(question, lookups, key.get());
+  if (shape == nullptr)
+    return PyErr_Occurred() != nullptr ? py::Ref<>() : ask_library(question, lookups, key.get());
   if (PySys_Audit("socket.getaddrinfo", "OOiii", question.host, question.port, question.family, question.type,
                   question.proto) < 0) {
     return {};
@@ -240,8 +245,10 @@ PyObject* getaddrinfo(PyObject* self, PyObject* const* args, Py_ssize_t count, P
       PyErr_Clear();  // asyncio's own will fail in the same way, when it is awaited.
     }
     const auto inherited = py::call(reinterpret_cast<PyObject*>(&PySuper_Type), state.types.loop.raw(), self);
-    const auto method = inherited ? py::get_attr(inherited.get(), state.names.getaddrinfo.get()) : py::Ref<>();
-    return method ? PyObject_Vectorcall(method.get(), args, static_cast<std::size_t>(count), keywords) : nullptr;
+    const auto method =
+        inherited ? py::get_attr(inherited.get(), state.names.getaddrinfo.get()) : py::Ref<>();
+    return method ? PyObject_Vectorcall(method.get(), args, static_cast<std::size_t>(count), keywords)
+                  : nullptr;
   });
 }
 

@@ -23,7 +23,8 @@ std::string_view ascii_text(PyObject* object, Py_ssize_t longest) noexcept {
   if (!PyUnicode_CheckExact(object) || !PyUnicode_IS_COMPACT_ASCII(object)) return {};
   const Py_ssize_t length = PyUnicode_GET_LENGTH(object);
   if (length > longest) return {};
-  const std::string_view text(static_cast<const char*>(PyUnicode_DATA(object)), static_cast<std::size_t>(length));
+  const std::string_view text(static_cast<const char*>(PyUnicode_DATA(object)),
+                              static_cast<std::size_t>(length));
   return text.find('\0') == std::string_view::npos ? text : std::string_view();
 }
 

@@ -28,7 +28,8 @@ Ref<> exception_to_throw(PyObject* const* args, Py_ssize_t count) noexcept {
       exception = value != nullptr ? call(type, value) : call(type);
     }
   } else {
-    PyErr_Format(PyExc_TypeError, "exceptions must be classes or instances deriving from BaseException, not %s",
+    PyErr_Format(PyExc_TypeError,
+                 "exceptions must be classes or instances deriving from BaseException, not %s",
                  Py_TYPE(type)->tp_name);
     return {};
   }

@@ -49,7 +49,8 @@ inline Ref<> awaitable_iterator(PyObject* object) noexcept {
   if (PyCoro_CheckExact(object)) return share(object);
   const PyAsyncMethods* methods = Py_TYPE(object)->tp_as_async;
   if (methods != nullptr && methods->am_await != nullptr) return steal(methods->am_await(object));
-  PyErr_Format(PyExc_TypeError, "object %.200s can't be used in 'await' expression", Py_TYPE(object)->tp_name);
+  PyErr_Format(PyExc_TypeError, "object %.200s can't be used in 'await' expression",
+               Py_TYPE(object)->tp_name);
   return {};
 }
 
@@ -267,6 +268,13 @@ struct CoroutineAttributes {
   static PyObject* is_suspended(PyObject* self, void*) {
     return PyBool_FromLong(C::of(self).stage == Stage::kSuspended && !C::of(self).running);
   }
+  // inspect.getcoroutinestate(), which asks for it from 3.15 on.
+  static PyObject* state(PyObject* self, void*) {
+    const C& coroutine = C::of(self);
+    if (coroutine.running) return PyUnicode_FromString("CORO_RUNNING");
+    if (coroutine.stage == Stage::kCreated) return PyUnicode_FromString("CORO_CREATED");
+    return PyUnicode_FromString(coroutine.stage == Stage::kSuspended ? "CORO_SUSPENDED" : "CORO_CLOSED");
+  }
   // There is no frame to show: none at all tells tools to look no further, None that it has ended.
   static PyObject* frame(PyObject* self, void*) {
     if (C::of(self).stage == Stage::kClosed) Py_RETURN_NONE;
@@ -299,6 +307,7 @@ Ref<PyTypeObject> make_coroutine_type(PyObject* module) noexcept {
       {"__qualname__", A::qualified_name, nullptr, nullptr, nullptr},
       {"cr_running", A::is_running, nullptr, nullptr, nullptr},
       {"cr_suspended", A::is_suspended, nullptr, nullptr, nullptr},
+      {"cr_state", A::state, nullptr, nullptr, nullptr},
       {"cr_frame", A::frame, nullptr, nullptr, nullptr},
       {"cr_origin", A::origin, nullptr, nullptr, nullptr},
       {nullptr, nullptr, nullptr, nullptr, nullptr},
