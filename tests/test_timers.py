@@ -269,9 +269,7 @@ def test_cancelling_every_second_timer_leaves_the_others_in_order(loop):
     events = []
     now = loop.time()
     timers = [loop.call_at(now + 0.00001 * number, events.append, number) for number in range(1000)]
-    order = list(range(0, 1000, 2))
-    random.Random(4).shuffle(order)
-    for number in order:
+    for number in random.Random(4).sample(range(0, 1000, 2), 500):
         timers[number].cancel()
     loop.call_at(now + 0.012, loop.stop)
     loop.run_forever()
