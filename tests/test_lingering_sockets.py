@@ -156,3 +156,23 @@ async def test_many_connections_one_after_the_other(loop):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_a_socket_put_in_the_place_of_another_is_told_of_its_data(loop):
+    near, far = socket.socketpair()
+    other_near, other_far = socket.socketpair()
+    with near, far, other_near, other_far:
+        for sock in (near, other_near):
+            sock.setblocking(False)
+        far.send(b"first")
+        receiving = asyncio.ensure_future(loop.sock_recv(near, 100))
+        assert await receiving == b"first"
+        waiting = asyncio.ensure_future(loop.sock_recv(near, 100))
+        await asyncio.sleep(0)
+        far.send(b"second")
+        assert await waiting == b"second"
+        os.dup2(other_near.fileno(), near.fileno())
+        waiting = asyncio.ensure_future(loop.sock_recv(near, 100))
+        await asyncio.sleep(0)
+        other_far.send(b"third")
+        assert await asyncio.wait_for(waiting, 10) == b"third"

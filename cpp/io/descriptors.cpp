@@ -5,7 +5,6 @@
 #include "core/loop_type.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
-#include "py/weakref.hpp"
 
 namespace veloop::io {
 
@@ -39,7 +38,6 @@ int Descriptors::visit_refs(visitproc visit, void* arg) {
     Py_VISIT(foreign->reader.get());
     Py_VISIT(foreign->writer.get());
     Py_VISIT(foreign->file_object.get());
-    Py_VISIT(foreign->lingers_for.get());
   }
   for (const DescriptorUser* user : held_) Py_VISIT(user->user());
   return 0;
@@ -58,7 +56,6 @@ bool Descriptors::set_handle(int fd, unsigned direction, core::Callback& handle,
   std::unique_ptr<ForeignFd>& place = foreign_[fd];
   if (!place) place = std::make_unique<ForeignFd>(loop_);
   ForeignFd& foreign = *place;
-  foreign.lingers_for.reset();
   const int error_number = loop_.poller()->watch(foreign, fd, foreign.wanted() | direction);
   if (error_number != 0) {
     foreign_.erase(fd);
@@ -73,8 +70,7 @@ bool Descriptors::set_handle(int fd, unsigned direction, core::Callback& handle,
   return !old || py::steal(core::handle_cancel(*core::as_callback(loop_.state(), old.get())));
 }
 
-bool Descriptors::wait_for(int fd, core::Callback& handle, PyObject* socket) {
-  constexpr unsigned kEdgeReadable = kReadable | core::kEdge;
+bool Descriptors::wait_for(int fd, core::Callback& handle) {
   core::Poller& poller = *loop_.poller();
   std::unique_ptr<ForeignFd>& place = foreign_[fd];
   if (!place) place = std::make_unique<ForeignFd>(loop_);
@@ -82,32 +78,24 @@ bool Descriptors::wait_for(int fd, core::Callback& handle, PyObject* socket) {
   if (foreign.wanted() != kNothing || !poller.tolerates_closed()) {
     return set_handle(fd, kReadable, handle, nullptr);
   }
-  const bool lingers = foreign.interest() == kEdgeReadable && foreign.lingers_for &&
-                       py::is_weakref_to(foreign.lingers_for.get(), socket);
-  if (!lingers) {
-    foreign.lingers_for.reset();
-    const int error_number = poller.watch(foreign, fd, kEdgeReadable);
-    if (error_number != 0) {
-      foreign_.erase(fd);
-      errno = error_number;
-      PyErr_SetFromErrno(PyExc_OSError);
-      return false;
-    }
+  // Asked for each time: what lingers may be a file that the number no longer stands for (dup2()).
+  const int error_number = poller.watch(foreign, fd, kReadable | core::kEdge);
+  if (error_number != 0) {
+    foreign_.erase(fd);
+    errno = error_number;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return false;
   }
   foreign.reader = py::share(handle.self);
   return true;
 }
 
-void Descriptors::leave(int fd, unsigned direction, core::Callback& handle, PyObject* socket) noexcept {
+void Descriptors::leave(int fd, unsigned direction, core::Callback& handle, bool may_linger) noexcept {
   const auto found = foreign_.find(fd);
   if (found == foreign_.end()) return;
   ForeignFd& foreign = *found->second;
   if ((direction == kReadable ? foreign.reader : foreign.writer).get() != handle.self) return;
-  const bool lingers = socket != nullptr && direction == kReadable && !foreign.writer &&
-                       (foreign.interest() & core::kEdge) != 0;
-  if (lingers && !foreign.lingers_for) foreign.lingers_for = py::steal(PyWeakref_NewRef(socket, nullptr));
-  if (!lingers || !foreign.lingers_for) {
-    if (lingers) PyErr_Clear();  // Not every object can be referred to weakly.
+  if (!may_linger || foreign.writer || (foreign.interest() & core::kEdge) == 0) {
     remove_handle(fd, direction);
     return;
   }

@@ -42,7 +42,6 @@ class ForeignFd final : public core::Watcher {
   py::Ref<> reader;       // Handle
   py::Ref<> writer;       // Handle
   py::Ref<> file_object;  // what was registered, unless it was a number
-  py::Ref<> lingers_for;  // weak reference to a socket, see Descriptors::wait_for()
 
   // What the handles wait for; interest() may be more, when a registration lingers.
   [[nodiscard]] unsigned wanted() const noexcept {
@@ -69,15 +68,13 @@ class Descriptors final : public core::Extension {
   // was there. `file_object` is what was given for `fd`; null or a number if only that. False, with OSError
   // set, on failure.
   [[nodiscard]] bool set_handle(int fd, unsigned direction, core::Callback& handle, PyObject* file_object);
-  // The same for one who waits for `socket` to become readable, has just found that it is not, and will give
-  // the place back by leave() when it was. The kernel's registration then lingers, so that the next wait costs
-  // no system call: for as long as the same socket object is alive and nobody else uses the number. It is
-  // edge-triggered, so that what lingers for a file that is closed here, but open in another process, wakes
-  // the loop once per arrival, and not for ever. Measured: a fifth of the time of a round trip.
-  [[nodiscard]] bool wait_for(int fd, core::Callback& handle, PyObject* socket);
-  // Gives up the place of `handle`, if it is still its own. `socket`: the one whose registration may linger,
-  // null if none may.
-  void leave(int fd, unsigned direction, core::Callback& handle, PyObject* socket) noexcept;
+  // The same for one who waits to read, has just found nothing there, and will give the place back by leave()
+  // when there was. The kernel's registration then lingers, so that the next wait costs one system call
+  // instead of two. It is edge-triggered, so that what lingers for a file that is closed here, but open in
+  // another process, wakes the loop once per arrival, and not for ever.
+  [[nodiscard]] bool wait_for(int fd, core::Callback& handle);
+  // Gives up the place of `handle`, if it is still its own.
+  void leave(int fd, unsigned direction, core::Callback& handle, bool may_linger) noexcept;
   // Cancels and forgets. True if there was one.
   bool remove_handle(int fd, unsigned direction) noexcept;
   [[nodiscard]] unsigned interest(int fd) const noexcept;

@@ -187,7 +187,7 @@ py::Step SocketOp::wait() noexcept {
     if (handle == nullptr) return false;
     handle_ = py::steal(handle->self);
     if (method_->direction == core::kReadable && call_.drains()) {
-      return descriptors.wait_for(fd, *handle, call_.socket());
+      return descriptors.wait_for(fd, *handle);
     }
     return descriptors.set_handle(fd, method_->direction, *handle, nullptr);
   });
@@ -206,7 +206,7 @@ void SocketOp::stop_waiting(bool may_linger) noexcept {
   core::Callback* handle = object ? core::as_callback(state(), object.get()) : nullptr;
   if (handle == nullptr || handle->cancelled) return;
   py::guard([&] {
-    Descriptors::of(*loop_).leave(fd_, method_->direction, *handle, may_linger ? call_.socket() : nullptr);
+    Descriptors::of(*loop_).leave(fd_, method_->direction, *handle, may_linger);
     return true;
   });
 }
