@@ -51,6 +51,8 @@ class Descriptor {
       if (!made) return nullptr;
       (void)owned_.release();
       file_ = std::move(made);
+      // The descriptor is non-blocking already; the socket object has to know.
+      if (!py::call_method(file_.get(), state.names.setblocking.get(), Py_False)) return nullptr;
       find_live_number(state);
     }
     return file_.get();

@@ -50,7 +50,8 @@ py::Ref<> Listener::start(core::Loop& loop, const Arguments& arguments) noexcept
   if (arguments.server != Py_None) listener->server_ = py::share(arguments.server);
   if (arguments.ssl_arguments != Py_None) listener->ssl_arguments_ = py::share(arguments.ssl_arguments);
   listener->backlog_ = arguments.backlog;
-  listener->context_ = py::copy_current_context();
+  listener->gives_context_ = arguments.context != Py_None;
+  listener->context_ = listener->gives_context_ ? py::share(arguments.context) : py::copy_current_context();
   if (!listener->context_) return {};
   listener->local_is_exact_ =
       ::getsockname(fd, &listener->local_.base, &listener->local_.length) == 0 && !is_wildcard(listener->local_);
@@ -107,8 +108,9 @@ bool Listener::accept_waiting() noexcept {
     const py::ContextScope scope(context.get());
     if (!scope.entered()) return false;
     const bool by_python = ssl_arguments_ || loop_->debug() || !net::is_known_family(peer.family());
-    const bool ok =
-        by_python ? connect_by_python(std::move(connection)) : connect_plain(std::move(connection), peer);
+    PyObject* own = gives_context_ ? context.get() : Py_None;
+    const bool ok = by_python ? connect_by_python(std::move(connection), peer, own)
+                              : connect_plain(std::move(connection), peer, own);
     if (ok) continue;
     if (py::is_exit_request()) return false;
     PyErr_Clear();  // As asyncio: an error while a connection is made ends that connection alone.
@@ -127,13 +129,13 @@ bool Listener::on_accept_error(int error_number) noexcept {
                                            socket_.get(), exception.get(), pause ? Py_True : Py_False));
 }
 
-bool Listener::connect_plain(base::OwnedFd fd, const net::Address& peer) noexcept {
+bool Listener::connect_plain(base::OwnedFd fd, const net::Address& peer, PyObject* context) noexcept {
   net::Address local;
   if (!find_local_address(fd.get(), local)) return true;  // gone already
   const auto protocol = py::call(protocol_factory_.get());
   if (!protocol) return false;
   return static_cast<bool>(
-      StreamTransport::from_accepted(*loop_, std::move(fd), peer, local, protocol.get(), server_.get()));
+      StreamTransport::from_accepted(*loop_, std::move(fd), peer, local, protocol.get(), server_.get(), context));
 }
 
 bool Listener::find_local_address(int fd, net::Address& local) const noexcept {
@@ -145,15 +147,20 @@ bool Listener::find_local_address(int fd, net::Address& local) const noexcept {
 }
 
 // TLS, debug mode and rare address families: a Python socket, and asyncio's own way from there.
-bool Listener::connect_by_python(base::OwnedFd fd) noexcept {
+bool Listener::connect_by_python(base::OwnedFd fd, const net::Address& peer, PyObject* context) noexcept {
+  const py::State& state = loop_->state();
   Descriptor descriptor;
   descriptor.own(std::move(fd));
-  PyObject* connection = descriptor.socket(loop_->state());
+  PyObject* connection = descriptor.socket(state);
   if (connection == nullptr) return false;
-  return static_cast<bool>(py::call_method(loop_object_.get(), loop_->state().names._accepted.get(),
-                                           protocol_factory_.get(), connection,
-                                           server_ ? server_.get() : Py_None,
-                                           ssl_arguments_ ? ssl_arguments_.get() : Py_None));
+  const auto peername = net::is_known_family(peer.family())
+                            ? net::to_python(&peer.base, peer.length)
+                            : py::call_method(connection, state.names.getpeername.get());
+  const auto listener = py::steal(PyTuple_Pack(3, protocol_factory_.get(), server_ ? server_.get() : Py_None,
+                                               ssl_arguments_ ? ssl_arguments_.get() : Py_None));
+  return peername && listener &&
+         py::call_method(loop_object_.get(), state.names._accepted.get(), listener.get(), connection,
+                         peername.get(), context);
 }
 
 // ---- Python -----------------------------------------------------------------------------------------
@@ -162,8 +169,8 @@ namespace {
 
 PyObject* serve(PyObject* self, PyObject* args) {
   Listener::Arguments arguments = {};
-  if (PyArg_ParseTuple(args, "OOOlO", &arguments.protocol_factory, &arguments.socket, &arguments.server,
-                       &arguments.backlog, &arguments.ssl_arguments) == 0) {
+  if (PyArg_ParseTuple(args, "OOOlOO", &arguments.protocol_factory, &arguments.socket, &arguments.server,
+                       &arguments.backlog, &arguments.ssl_arguments, &arguments.context) == 0) {
     return nullptr;
   }
   core::Loop& loop = core::loop_of(self);

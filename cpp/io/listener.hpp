@@ -37,6 +37,7 @@ class Listener final : public core::Watcher, public core::Task {
     PyObject* server;
     long backlog;
     PyObject* ssl_arguments;  // None, or (sslcontext, handshake timeout, shutdown timeout)
+    PyObject* context;        // None, or what each connection's own context is a copy of
   };
   // Starts accepting. Whoever started it keeps it; dropping it stops it. Null, with an error set, on failure.
   static py::Ref<> start(core::Loop& loop, const Arguments& arguments) noexcept;
@@ -53,8 +54,8 @@ class Listener final : public core::Watcher, public core::Task {
  private:
   [[nodiscard]] bool accept_waiting() noexcept;
   [[nodiscard]] bool on_accept_error(int error_number) noexcept;
-  [[nodiscard]] bool connect_plain(base::OwnedFd fd, const net::Address& peer) noexcept;
-  [[nodiscard]] bool connect_by_python(base::OwnedFd fd) noexcept;
+  [[nodiscard]] bool connect_plain(base::OwnedFd fd, const net::Address& peer, PyObject* context) noexcept;
+  [[nodiscard]] bool connect_by_python(base::OwnedFd fd, const net::Address& peer, PyObject* context) noexcept;
   [[nodiscard]] bool find_local_address(int fd, net::Address& local) const noexcept;
 
   PyObject* self_ = nullptr;
@@ -65,6 +66,7 @@ class Listener final : public core::Watcher, public core::Task {
   py::Ref<> server_;
   py::Ref<> ssl_arguments_;
   py::Ref<> context_;  // protocols are made where the server was made
+  bool gives_context_ = false;  // and, from Python 3.15 on, all their callbacks run there
   net::Address local_;
   bool local_is_exact_ = false;  // not a wildcard: accepted connections have the same address
   long backlog_ = 0;
@@ -72,7 +74,7 @@ class Listener final : public core::Watcher, public core::Task {
   bool stopped_ = false;
 };
 
-// `_serve(protocol_factory, sock, server, backlog, ssl_arguments)`, for the Loop type.
+// `_serve(protocol_factory, sock, server, backlog, ssl_arguments, context)`, for the Loop type.
 const std::vector<PyMethodDef>& listener_methods();
 
 // Makes the Listener type. Null, with an error set, on failure.

@@ -38,7 +38,7 @@ constexpr const char* kWrongType = "data argument must be a bytes-like object, n
 // ---- construction -----------------------------------------------------------------------------------
 
 py::Ref<> StreamTransport::from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol, PyObject* waiter,
-                                       PyObject* extra, PyObject* server) noexcept {
+                                       PyObject* extra, PyObject* server, PyObject* context) noexcept {
   const auto number = py::call_method(socket, loop.state().names.fileno.get());
   if (!number) return {};
   const int fd = descriptor_number(number.get());
@@ -46,6 +46,7 @@ py::Ref<> StreamTransport::from_socket(core::Loop& loop, PyObject* socket, PyObj
   auto object = py::steal(py::new_object<StreamTransport>(loop.state().types.stream.get()));
   if (!object) return {};
   auto* transport = py::state_of<StreamTransport>(object.get());
+  transport->set_context(context);
   transport->descriptor_.borrow(py::share(socket), fd, loop.state());
   if (!transport->addresses_.fetch(fd, socket, loop.state())) return {};
   base::set_nodelay(fd, transport->addresses_.family());
@@ -56,11 +57,12 @@ py::Ref<> StreamTransport::from_socket(core::Loop& loop, PyObject* socket, PyObj
 }
 
 py::Ref<> StreamTransport::from_accepted(core::Loop& loop, base::OwnedFd fd, const net::Address& peer,
-                                         const net::Address& local, PyObject* protocol,
-                                         PyObject* server) noexcept {
+                                         const net::Address& local, PyObject* protocol, PyObject* server,
+                                         PyObject* context) noexcept {
   auto object = py::steal(py::new_object<StreamTransport>(loop.state().types.stream.get()));
   if (!object) return {};
   auto* transport = py::state_of<StreamTransport>(object.get());
+  transport->set_context(context);
   base::set_nodelay(fd.get(), peer.family());
   transport->descriptor_.own(std::move(fd));
   if (!transport->addresses_.set(local, peer) ||

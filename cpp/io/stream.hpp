@@ -33,10 +33,11 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
 
   // Makes the transport of a socket that Python owns. Null, with an error set, on failure.
   static py::Ref<> from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol, PyObject* waiter,
-                               PyObject* extra, PyObject* server) noexcept;
+                               PyObject* extra, PyObject* server, PyObject* context) noexcept;
   // Makes the transport of an accepted connection, which it owns.
   static py::Ref<> from_accepted(core::Loop& loop, base::OwnedFd fd, const net::Address& peer,
-                                 const net::Address& local, PyObject* protocol, PyObject* server) noexcept;
+                                 const net::Address& local, PyObject* protocol, PyObject* server,
+                                 PyObject* context) noexcept;
 
   void set_protocol(PyObject* protocol) noexcept override;
   [[nodiscard]] bool provide_extra(PyObject* name) noexcept override;

@@ -109,16 +109,16 @@ PyGetSetDef kGetSet[] = {
 };
 
 PyObject* make_socket_transport(PyObject* self, PyObject* args, PyObject* keywords) {
-  static const char* const kNames[] = {"sock", "protocol", "waiter", "extra", "server", nullptr};
+  static const char* const kNames[] = {"sock", "protocol", "waiter", "extra", "server", "context", nullptr};
   PyObject *socket = nullptr, *protocol = nullptr;
-  PyObject *waiter = Py_None, *extra = Py_None, *server = Py_None;
-  if (PyArg_ParseTupleAndKeywords(args, keywords, "OO|O$OO", const_cast<char**>(kNames), &socket, &protocol,
-                                  &waiter, &extra, &server) == 0) {
+  PyObject *waiter = Py_None, *extra = Py_None, *server = Py_None, *context = Py_None;
+  if (PyArg_ParseTupleAndKeywords(args, keywords, "OO|O$OOO", const_cast<char**>(kNames), &socket, &protocol,
+                                  &waiter, &extra, &server, &context) == 0) {
     return nullptr;
   }
   core::Loop& loop = core::loop_of(self);
   if (!core::check_open(loop)) return nullptr;
-  return StreamTransport::from_socket(loop, socket, protocol, waiter, extra, server).release();
+  return StreamTransport::from_socket(loop, socket, protocol, waiter, extra, server, context).release();
 }
 
 }  // namespace

@@ -41,13 +41,17 @@ bool TransportBase::call_server(PyObject* method) noexcept {
 #endif
 }
 
+py::Ref<> TransportBase::context_for_callbacks() const noexcept {
+  return context_ ? context_.share() : py::copy_current_context();
+}
+
 bool TransportBase::schedule_start(PyObject* waiter) noexcept {
   const auto connection_made = py::get_attr(protocol_.get(), state().names.connection_made.get());
   if (!connection_made) return false;
-  core::Callback* made = core::new_callback(*loop_, connection_made.get(), &self_, 1, nullptr);
+  core::Callback* made = core::new_callback(*loop_, connection_made.get(), &self_, 1, context_.get());
   if (made == nullptr) return false;
   const py::Ref<> handle = py::steal(made->self);
-  read_context_ = py::copy_current_context();
+  read_context_ = context_for_callbacks();
   if (!read_context_) return false;
   if (waiter != nullptr && waiter != Py_None) waiter_ = py::share(waiter);
   start_due_ = true;
@@ -108,7 +112,7 @@ bool TransportBase::watch(unsigned wanted) noexcept {
   core::Poller* poller = loop_->poller();
   if (poller == nullptr) return true;  // The loop is closed: nothing will happen any more.
   return py::guard([&] {
-    if ((wanted & kWritable) != 0) write_context_ = py::copy_current_context();
+    if ((wanted & kWritable) != 0) write_context_ = context_for_callbacks();
     const int error_number = poller->watch(*this, number_to_watch(), interest() | wanted);
     if (error_number != 0) return on_watch_failed(error_number);
     Descriptors::of(*loop_).hold(*this, true);
@@ -137,7 +141,7 @@ bool TransportBase::pause_reading() noexcept {
 bool TransportBase::resume_reading() noexcept {
   if (is_closing() || !paused_) return true;
   paused_ = false;
-  read_context_ = py::copy_current_context();
+  read_context_ = context_for_callbacks();
   if (!start_due_ && !watch(kReadable)) return false;
   return debug_log("%r resumes reading");
 }
@@ -159,7 +163,7 @@ bool TransportBase::lose(PyObject* exception) noexcept {
   const auto method = py::get_attr(self_, state().names._call_connection_lost.get());
   if (!method) return false;
   PyObject* argument = exception != nullptr ? exception : Py_None;
-  core::Callback* lost = core::new_callback(*loop_, method.get(), &argument, 1, nullptr);
+  core::Callback* lost = core::new_callback(*loop_, method.get(), &argument, 1, context_.get());
   if (lost == nullptr) return false;
   const py::Ref<> handle = py::steal(lost->self);
   if (loop_->closed()) return core::handle_cancel(*lost) != nullptr;  // asyncio's call_soon() raises here

@@ -58,6 +58,7 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
     if (int stop = visit(protocol_)) return stop;
     if (int stop = visit(server_)) return stop;
     if (int stop = visit(extra_)) return stop;
+    if (int stop = visit(context_)) return stop;
     if (int stop = visit(read_context_)) return stop;
     if (int stop = visit(write_context_)) return stop;
     if (int stop = visit(waiter_)) return stop;
@@ -88,6 +89,10 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
   // First call of every constructor: attaches to loop, protocol and server. False with an error set.
   [[nodiscard]] bool attach(core::Loop& loop, PyObject* self, PyObject* protocol, PyObject* server,
                             PyObject* extra) noexcept;
+  // All callbacks shall run in `context` (None or null: each where what causes it was begun).
+  void set_context(PyObject* context) noexcept {
+    if (context != nullptr && context != Py_None) context_ = py::share(context);
+  }
   // Schedules connection_made(), then the start of reading, then the waiter's result (may be null).
   [[nodiscard]] bool schedule_start(PyObject* waiter) noexcept;
 
@@ -139,6 +144,7 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
   py::Ref<> protocol_;
   py::Ref<> server_;
   py::Ref<> extra_;
+  py::Ref<> context_;        // where all callbacks run, if that was said (servers, from Python 3.15 on)
   py::Ref<> read_context_;   // reading callbacks run where reading was begun or resumed
   py::Ref<> write_context_;  // writing callbacks run where the wait for writing was begun
   py::Ref<> waiter_;
@@ -153,7 +159,8 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
 
  private:
   [[nodiscard]] bool start() noexcept;
-  void register_interest() noexcept;
+  // The context for what is begun now: the transport's own, or a copy of the current one.
+  [[nodiscard]] py::Ref<> context_for_callbacks() const noexcept;
 };
 
 }  // namespace veloop::io

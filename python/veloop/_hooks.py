@@ -9,6 +9,7 @@ them on each supported version; docs/ARCHITECTURE.md lists them.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import selectors
 import socket
 import sys
@@ -121,9 +122,10 @@ class Hooks(asyncio.SelectorEventLoop):
         backlog: int = 100,
         ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
         ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
+        context: contextvars.Context | None = None,
     ) -> None:
         ssl_arguments = (sslcontext, ssl_handshake_timeout, ssl_shutdown_timeout) if sslcontext else None
-        self._listeners[sock] = self._serve(protocol_factory, sock, server, backlog, ssl_arguments)
+        self._listeners[sock] = self._serve(protocol_factory, sock, server, backlog, ssl_arguments, context)
 
     def _stop_serving(self, sock: socket.socket) -> None:
         listener = self._listeners.pop(sock, None)
@@ -132,13 +134,19 @@ class Hooks(asyncio.SelectorEventLoop):
         super()._stop_serving(sock)  # type: ignore[misc]
 
     def _accepted(
-        self, protocol_factory: Any, conn: socket.socket, server: Any, ssl_arguments: Any
+        self,
+        listener: tuple[Any, Any, Any],
+        conn: socket.socket,
+        peername: Any,
+        context: contextvars.Context | None,
     ) -> None:
         """Go on with an accepted connection the way asyncio does (TLS, debug mode)."""
-        peername = conn.getpeername()
+        protocol_factory, server, ssl_arguments = listener
         if self.get_debug():
             logger.debug("%r got a new connection from %r: %r", server, peername, conn)
         sslcontext, handshake_timeout, shutdown_timeout = ssl_arguments or (None, None, None)
+        # From Python 3.15 on a connection has a context of its own.
+        own_context = {} if context is None else {"context": context}
         accept = self._accept_connection2(  # type: ignore[attr-defined]
             protocol_factory,
             conn,
@@ -147,8 +155,9 @@ class Hooks(asyncio.SelectorEventLoop):
             server,
             handshake_timeout,
             shutdown_timeout,
+            **own_context,
         )
-        self.create_task(accept)
+        self.create_task(accept, **own_context)
 
     def _accept_failed(
         self, listener: _native.Listener, sock: socket.socket, exception: OSError, paused: bool
