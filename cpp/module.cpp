@@ -32,11 +32,11 @@ void keep(Ref<PyTypeObject>& place, Ref<PyTypeObject> type) {
 PyMethodDef* loop_methods() {
   static std::vector<PyMethodDef> all = [] {
     std::vector<PyMethodDef> methods;
-    for (const auto* part : {&veloop::core::scheduling_methods(), &veloop::io::descriptor_methods(),
-                             &veloop::io::stream_methods(), &veloop::io::listener_methods(),
-                             &veloop::io::datagram_methods(), &veloop::io::read_pipe_methods(),
-                             &veloop::io::write_pipe_methods(), &veloop::io::socket_methods(),
-                             &veloop::net::lookup_methods()}) {
+    for (const auto* part :
+         {&veloop::core::scheduling_methods(), &veloop::io::descriptor_methods(),
+          &veloop::io::stream_methods(), &veloop::io::listener_methods(), &veloop::io::datagram_methods(),
+          &veloop::io::read_pipe_methods(), &veloop::io::write_pipe_methods(), &veloop::io::socket_methods(),
+          &veloop::net::lookup_methods()}) {
       methods.insert(methods.end(), part->begin(), part->end());
     }
     methods.push_back({nullptr, nullptr, 0, nullptr});
@@ -62,14 +62,15 @@ PYBIND11_MODULE(_native, module) {
   keep(types.loop, veloop::core::make_loop_type(module.ptr(), loop_methods()));
   keep(types.socket_op, veloop::io::make_socket_op_type(module.ptr()));
   keep(types.lookup, veloop::net::make_lookup_type(module.ptr(), *state));
-  for (PyTypeObject* type : {types.handle.get(), types.timer_handle.get(), types.loop.get(),
-                             types.stream.get(), types.datagram.get(), types.read_pipe.get(),
-                             types.write_pipe.get(), types.listener.get()}) {
+  for (PyTypeObject* type :
+       {types.handle.get(), types.timer_handle.get(), types.loop.get(), types.stream.get(),
+        types.datagram.get(), types.read_pipe.get(), types.write_pipe.get(), types.listener.get()}) {
     const py11::handle object(reinterpret_cast<PyObject*>(type));
     module.attr(object.attr("__name__")) = object;
   }
   module.attr("POLLER") = VELOOP_POLLER_NAME;
   module.attr("__version__") = VELOOP_VERSION;
-  module.def("libuv_version", [] { return py11::str(uv_version_string()); },
-             "The version of libuv that is in use, such as '1.44.2'.");
+  module.def(
+      "libuv_version", [] { return py11::str(uv_version_string()); },
+      "The version of libuv that is in use, such as '1.44.2'.");
 }

@@ -41,7 +41,8 @@ class RingQueue {
     auto* slots = static_cast<T*>(std::malloc(capacity * sizeof(T)));
     if (slots == nullptr) throw std::bad_alloc();
     const std::size_t count = size();
-    for (std::size_t i = 0; i < count; ++i) slots[i] = (*this)[i];
+    for (std::size_t i = 0; i < count; ++i)
+      slots[i] = (*this)[i];
     std::free(slots_);
     slots_ = slots;
     capacity_ = capacity;

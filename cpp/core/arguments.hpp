@@ -17,11 +17,11 @@ struct ScheduleArguments {
   PyObject* context = nullptr;
 
   // False, with asyncio's TypeError set, if the call does not fit `method(names..., *args, context=None)`.
-  [[nodiscard]] bool parse(const char* method, const std::array<PyObject*, N>& names,
-                           PyObject* context_name, PyObject* const* args, Py_ssize_t count,
-                           PyObject* keywords) noexcept {
+  [[nodiscard]] bool parse(const char* method, const std::array<PyObject*, N>& names, PyObject* context_name,
+                           PyObject* const* args, Py_ssize_t count, PyObject* keywords) noexcept {
     const auto given = static_cast<std::size_t>(count);
-    for (std::size_t i = 0; i < N && i < given; ++i) named[i] = args[i];
+    for (std::size_t i = 0; i < N && i < given; ++i)
+      named[i] = args[i];
     if (given > N) {
       rest = args + N;
       rest_count = count - static_cast<Py_ssize_t>(N);
@@ -60,7 +60,8 @@ struct ScheduleArguments {
       named[i] = value;
       return true;
     }
-    PyErr_Format(PyExc_TypeError, "BaseEventLoop.%s() got an unexpected keyword argument %R", method, keyword);
+    PyErr_Format(PyExc_TypeError, "BaseEventLoop.%s() got an unexpected keyword argument %R", method,
+                 keyword);
     return false;
   }
 };

@@ -83,7 +83,8 @@ bool fill(Callback& callback, Loop& loop, PyObject* function, PyObject* const* a
   callback.loop_object = py::share(loop.self());
   callback.function = py::share(function);
   if (count <= Callback::kInlineArgs) {
-    for (Py_ssize_t i = 0; i < count; ++i) callback.args[i] = py::share(args[i]);
+    for (Py_ssize_t i = 0; i < count; ++i)
+      callback.args[i] = py::share(args[i]);
     callback.arg_count = static_cast<std::uint8_t>(count);
   } else {
     callback.args[0] = py::steal(PyTuple_New(count));
@@ -93,7 +94,8 @@ bool fill(Callback& callback, Loop& loop, PyObject* function, PyObject* const* a
     }
     callback.args_in_tuple = true;
   }
-  callback.context = context != nullptr && context != Py_None ? py::share(context) : py::copy_current_context();
+  callback.context =
+      context != nullptr && context != Py_None ? py::share(context) : py::copy_current_context();
   if (!callback.context) return false;
   return !loop.debug() || loop.record_source(callback);
 }
@@ -179,8 +181,8 @@ PyObject* handle_repr_cache(const Callback& callback) noexcept {
 }
 
 PyObject* handle_source_traceback(const Callback& callback) noexcept {
-  return py::new_ref(callback.debug && callback.debug->source_traceback ? callback.debug->source_traceback.get()
-                                                                        : Py_None);
+  return py::new_ref(
+      callback.debug && callback.debug->source_traceback ? callback.debug->source_traceback.get() : Py_None);
 }
 
 py::Ref<PyTypeObject> make_handle_type(PyObject* module) noexcept {

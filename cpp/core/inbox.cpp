@@ -4,7 +4,8 @@ namespace veloop::core {
 
 uv::Status Inbox::open(uv_loop_t* loop) {
   // The callback has nothing to do: being woken is all that is wanted.
-  return uv::open(async_, [loop](uv_async_t* async) { return uv_async_init(loop, async, [](uv_async_t*) {}); });
+  return uv::open(async_,
+                  [loop](uv_async_t* async) { return uv_async_init(loop, async, [](uv_async_t*) {}); });
 }
 
 void Inbox::close() {
@@ -44,7 +45,8 @@ void Inbox::clear() noexcept {
     dropped.swap(incoming_);
     filled_.store(false, std::memory_order_relaxed);
   }
-  for (Callback* callback : dropped) py::drop(callback->self);
+  for (Callback* callback : dropped)
+    py::drop(callback->self);
 }
 
 }  // namespace veloop::core

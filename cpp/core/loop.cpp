@@ -134,7 +134,8 @@ bool Loop::run_once() noexcept {
 void Loop::take_inbox() {
   if (inbox_.empty()) return;
   // The references pass from the inbox to the queue.
-  for (Callback* callback : inbox_.take()) ready_.push(reinterpret_cast<Entry>(callback));
+  for (Callback* callback : inbox_.take())
+    ready_.push(reinterpret_cast<Entry>(callback));
 }
 
 bool Loop::may_skip_poll() noexcept {
@@ -316,7 +317,8 @@ int Loop::visit_refs(visitproc visit, void* arg) {
                                                : reinterpret_cast<Callback*>(entry)->self;
     Py_VISIT(object);
   }
-  for (std::size_t i = 0; i < timers_.size(); ++i) Py_VISIT(timers_.at(i)->self);
+  for (std::size_t i = 0; i < timers_.size(); ++i)
+    Py_VISIT(timers_.at(i)->self);
   const int stop = inbox_.visit([&](Callback* callback) { return visit(callback->self, arg); });
   if (stop != 0) return stop;
   return extension_ ? extension_->visit_refs(visit, arg) : 0;

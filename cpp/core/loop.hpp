@@ -83,6 +83,7 @@ class Loop {
 
   [[nodiscard]] py::State& state() const noexcept { return state_; }
   [[nodiscard]] PyObject* self() const noexcept { return self_; }
+  [[nodiscard]] std::size_t ready_length() const noexcept { return ready_.size(); }
   [[nodiscard]] TimerHeap& timers() noexcept { return timers_; }
   [[nodiscard]] Poller* poller() noexcept { return poller_.get(); }  // null once closed
   [[nodiscard]] Inbox& inbox() noexcept { return inbox_; }

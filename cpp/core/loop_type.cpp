@@ -199,6 +199,12 @@ PyObject* add_callback(PyObject* self, PyObject* handle) {
   });
 }
 
+PyObject* queue_lengths(PyObject* self, PyObject*) {
+  Loop& loop = loop_of(self);
+  return Py_BuildValue("(nn)", static_cast<Py_ssize_t>(loop.ready_length()),
+                       static_cast<Py_ssize_t>(loop.timers().size()));
+}
+
 PyObject* write_to_self(PyObject* self, PyObject*) {
   loop_of(self).inbox().wake();
   Py_RETURN_NONE;
@@ -207,7 +213,9 @@ PyObject* write_to_self(PyObject* self, PyObject*) {
 PyObject* none_unless_error(bool ok) { return ok ? py::new_ref(Py_None) : nullptr; }
 
 PyObject* run_once(PyObject* self, PyObject*) { return none_unless_error(loop_of(self).run_once()); }
-PyObject* run_turns(PyObject* self, PyObject*) { return none_unless_error(loop_of(self).run_until_stopped()); }
+PyObject* run_turns(PyObject* self, PyObject*) {
+  return none_unless_error(loop_of(self).run_until_stopped());
+}
 
 PyObject* close_native(PyObject* self, PyObject*) {
   loop_of(self).close();
@@ -315,29 +323,30 @@ const std::vector<PyMethodDef>& scheduling_methods() {
   constexpr int kFast = METH_FASTCALL | METH_KEYWORDS;
   static const std::vector<PyMethodDef> methods = {
       {"call_soon", as_method(call_soon), kFast,
-       "call_soon(callback, *args, context=None)\n--\n\n"
+       "call_soon($self, callback, *args, context=None)\n--\n\n"
        "Queue callback(*args) for the next turn of the loop; return its Handle.\n\n"
        "Raises RuntimeError if the loop is closed (debug mode: or if called from another thread)."},
       {"call_soon_threadsafe", as_method(call_soon_threadsafe), kFast,
-       "call_soon_threadsafe(callback, *args, context=None)\n--\n\n"
+       "call_soon_threadsafe($self, callback, *args, context=None)\n--\n\n"
        "Like call_soon(), from any thread: a sleeping loop is woken.\n\n"
        "Raises RuntimeError if the loop is closed."},
       {"call_later", as_method(call_later), kFast,
-       "call_later(delay, callback, *args, context=None)\n--\n\n"
+       "call_later($self, delay, callback, *args, context=None)\n--\n\n"
        "Call callback(*args) after `delay` seconds, never earlier; return its TimerHandle."},
       {"call_at", as_method(call_at), kFast,
-       "call_at(when, callback, *args, context=None)\n--\n\n"
+       "call_at($self, when, callback, *args, context=None)\n--\n\n"
        "Call callback(*args) when loop.time() has reached `when` (seconds); return its TimerHandle."},
       {"time", time, METH_NOARGS,
-       "time()\n--\n\nReturn the loop's clock in seconds: that of time.monotonic()."},
-      {"get_debug", get_debug, METH_NOARGS, "get_debug()\n--\n\nReturn whether debug mode is on."},
-      {"is_running", is_running, METH_NOARGS, "is_running()\n--\n\nReturn whether the loop is running."},
-      {"is_closed", is_closed, METH_NOARGS, "is_closed()\n--\n\nReturn whether the loop was closed."},
+       "time($self)\n--\n\nReturn the loop's clock in seconds: that of time.monotonic()."},
+      {"get_debug", get_debug, METH_NOARGS, "get_debug($self)\n--\n\nReturn whether debug mode is on."},
+      {"is_running", is_running, METH_NOARGS, "is_running($self)\n--\n\nReturn whether the loop is running."},
+      {"is_closed", is_closed, METH_NOARGS, "is_closed($self)\n--\n\nReturn whether the loop was closed."},
       {"stop", stop, METH_NOARGS,
-       "stop()\n--\n\nEnd run_forever() after the current turn: what is ready still runs."},
+       "stop($self)\n--\n\nEnd run_forever() after the current turn: what is ready still runs."},
       {"create_future", create_future, METH_NOARGS,
-       "create_future()\n--\n\nReturn a new asyncio.Future of this loop."},
+       "create_future($self)\n--\n\nReturn a new asyncio.Future of this loop."},
       {"_add_callback", add_callback, METH_O, nullptr},
+      {"_queue_lengths", queue_lengths, METH_NOARGS, nullptr},
       {"_write_to_self", write_to_self, METH_NOARGS, nullptr},
       {"_run_once", run_once, METH_NOARGS, nullptr},
       {"_run_turns", run_turns, METH_NOARGS, nullptr},

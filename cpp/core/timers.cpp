@@ -38,7 +38,8 @@ void TimerHeap::remove(Timer& timer) noexcept {
 }
 
 void TimerHeap::clear() noexcept {
-  while (!heap_.empty()) py::drop(heap_.pop()->self);
+  while (!heap_.empty())
+    py::drop(heap_.pop()->self);
 }
 
 Timer* new_timer(Loop& loop, double when, PyObject* when_object, PyObject* function, PyObject* const* args,

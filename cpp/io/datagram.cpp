@@ -35,8 +35,7 @@ constexpr std::size_t kHeaderSize = 0;
 
 // The error of a Python socket's method, if it only says "not now"; it is cleared then.
 bool clear_would_block() noexcept {
-  if (!PyErr_ExceptionMatches(PyExc_BlockingIOError) &&
-      !PyErr_ExceptionMatches(PyExc_InterruptedError)) {
+  if (!PyErr_ExceptionMatches(PyExc_BlockingIOError) && !PyErr_ExceptionMatches(PyExc_InterruptedError)) {
     return false;
   }
   PyErr_Clear();
@@ -46,8 +45,7 @@ bool clear_would_block() noexcept {
 }  // namespace
 
 py::Ref<> DatagramTransport::from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol,
-                                         PyObject* address, PyObject* waiter,
-                                         PyObject* extra) noexcept {
+                                         PyObject* address, PyObject* waiter, PyObject* extra) noexcept {
   const auto number = py::call_method(socket, loop.state().names.fileno.get());
   if (!number) return {};
   const int fd = descriptor_number(number.get());
@@ -65,8 +63,7 @@ py::Ref<> DatagramTransport::from_socket(core::Loop& loop, PyObject* socket, PyO
     return {};
   }
   if (transport->extra_) {
-    PyObject* peer =
-        PyDict_GetItemWithError(transport->extra_.get(), loop.state().names.peername.get());
+    PyObject* peer = PyDict_GetItemWithError(transport->extra_.get(), loop.state().names.peername.get());
     if (peer != nullptr) transport->connected_ = PyObject_IsTrue(peer) == 1;
     PyErr_Clear();
   }
@@ -90,8 +87,7 @@ bool DatagramTransport::on_readable() noexcept {
   }
   if (!data) return true;
   const py::Ref<> protocol = protocol_.share();
-  return py::call_method(protocol.get(), state().names.datagram_received.get(), data.get(),
-                         address.get()) ||
+  return py::call_method(protocol.get(), state().names.datagram_received.get(), data.get(), address.get()) ||
          report_error(kReceiverFailed);
 }
 
@@ -100,8 +96,8 @@ bool DatagramTransport::receive(py::Ref<>& data, py::Ref<>& address) noexcept {
   return py::guard([&] {
     char* buffer = Descriptors::of(*loop_).read_buffer();
     net::Address sender;
-    const ssize_t count = ::recvfrom(descriptor_.fd(), buffer, Descriptors::kReadBufferSize, 0,
-                                     &sender.base, &sender.length);
+    const ssize_t count =
+        ::recvfrom(descriptor_.fd(), buffer, Descriptors::kReadBufferSize, 0, &sender.base, &sender.length);
     if (count < 0) {
       if (would_block()) return true;
       PyErr_SetFromErrno(PyExc_OSError);
@@ -140,9 +136,7 @@ bool DatagramTransport::sendto(PyObject* data, PyObject* address) noexcept {
   const bool is_bytes = PyBytes_CheckExact(data);
   if (!is_bytes && !PyBytes_Check(data) && !PyByteArray_Check(data) && !PyMemoryView_Check(data)) {
     const auto name = py::steal(PyType_GetName(Py_TYPE(data)));
-    if (name)
-      PyErr_Format(PyExc_TypeError, "data argument must be a bytes-like object, not %R",
-                   name.get());
+    if (name) PyErr_Format(PyExc_TypeError, "data argument must be a bytes-like object, not %R", name.get());
     return false;
   }
   if (!kSendsEmpty) {
@@ -168,9 +162,7 @@ bool DatagramTransport::sendto(PyObject* data, PyObject* address) noexcept {
     if (is_lost()) return true;
     if (!watch(kWritable)) return false;
   }
-  return py::guard([&] {
-           return append(is_bytes ? data : nullptr, view.data(), view.size(), address);
-         }) &&
+  return py::guard([&] { return append(is_bytes ? data : nullptr, view.data(), view.size(), address); }) &&
          maybe_pause();
 }
 
@@ -191,16 +183,15 @@ bool DatagramTransport::check_address(PyObject*& address, bool& has_address) noe
   return true;
 }
 
-DatagramTransport::Sent DatagramTransport::send(PyObject* object, const char* data,
-                                                std::size_t length, PyObject* address) noexcept {
+DatagramTransport::Sent DatagramTransport::send(PyObject* object, const char* data, std::size_t length,
+                                                PyObject* address) noexcept {
   ssize_t count = 0;
   if (!native_family_) return send_by_python(object, address);
   if (connected_) {
     count = ::send(descriptor_.fd(), data, length, base::kSendFlags);
   } else {
     net::Address target;
-    if (!net::try_from_python(addresses_.family(), address, target))
-      return send_by_python(object, address);
+    if (!net::try_from_python(addresses_.family(), address, target)) return send_by_python(object, address);
     if (PySys_Audit("socket.sendto", "OO", descriptor_.file(), address) < 0) return Sent::kError;
     count = ::sendto(descriptor_.fd(), data, length, base::kSendFlags, &target.base, target.length);
   }
@@ -210,8 +201,7 @@ DatagramTransport::Sent DatagramTransport::send(PyObject* object, const char* da
   return Sent::kError;
 }
 
-DatagramTransport::Sent DatagramTransport::send_by_python(PyObject* object,
-                                                          PyObject* address) noexcept {
+DatagramTransport::Sent DatagramTransport::send_by_python(PyObject* object, PyObject* address) noexcept {
   const py::Names& names = state().names;
   PyObject* socket = descriptor_.file();
   const auto count = connected_ ? py::call_method(socket, names.send.get(), object)
@@ -221,8 +211,7 @@ DatagramTransport::Sent DatagramTransport::send_by_python(PyObject* object,
 }
 
 // `object`, exact bytes, is kept; without one the bytes are copied.
-bool DatagramTransport::append(PyObject* object, const char* data, std::size_t length,
-                               PyObject* address) {
+bool DatagramTransport::append(PyObject* object, const char* data, std::size_t length, PyObject* address) {
   auto bytes = object != nullptr
                    ? py::share(object)
                    : py::steal(PyBytes_FromStringAndSize(data, static_cast<Py_ssize_t>(length)));
@@ -238,8 +227,8 @@ bool DatagramTransport::on_writable() noexcept {
     buffer_.pop_front();
     const auto length = static_cast<std::size_t>(PyBytes_GET_SIZE(datagram.data.get()));
     buffer_size_ -= length + kHeaderSize;
-    const Sent sent = send(datagram.data.get(), PyBytes_AS_STRING(datagram.data.get()), length,
-                           datagram.address.get());
+    const Sent sent =
+        send(datagram.data.get(), PyBytes_AS_STRING(datagram.data.get()), length, datagram.address.get());
     if (sent == Sent::kYes) continue;
     if (sent == Sent::kError) {
       // The rest waits for the next event, as in asyncio.
@@ -264,9 +253,7 @@ bool DatagramTransport::on_writable() noexcept {
 // ---- closing
 // ----------------------------------------------------------------------------------------
 
-bool DatagramTransport::close() noexcept {
-  return !begin_close() || !buffer_.empty() || lose(nullptr);
-}
+bool DatagramTransport::close() noexcept { return !begin_close() || !buffer_.empty() || lose(nullptr); }
 
 void DatagramTransport::discard_writes() noexcept {
   std::deque<Datagram> unsent;
@@ -275,9 +262,7 @@ void DatagramTransport::discard_writes() noexcept {
   unwatch(kWritable);
 }
 
-void DatagramTransport::finalize(PyObject* self) {
-  py::state_of<DatagramTransport>(self)->warn_and_close();
-}
+void DatagramTransport::finalize(PyObject* self) { py::state_of<DatagramTransport>(self)->warn_and_close(); }
 
 // ---- flow control
 // -----------------------------------------------------------------------------------

@@ -40,8 +40,8 @@ class DatagramTransport final : public TransportBase {
 
   // Makes the transport of a socket that Python owns. `address` is the only one it sends to, or
   // None. Null, with an error set, on failure.
-  static py::Ref<> from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol,
-                               PyObject* address, PyObject* waiter, PyObject* extra) noexcept;
+  static py::Ref<> from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol, PyObject* address,
+                               PyObject* waiter, PyObject* extra) noexcept;
 
   [[nodiscard]] bool provide_extra(PyObject* name) noexcept override;
 
@@ -71,11 +71,9 @@ class DatagramTransport final : public TransportBase {
   [[nodiscard]] bool receive_by_python(py::Ref<>& data, py::Ref<>& address) noexcept;
   [[nodiscard]] bool tell_error() noexcept;
   [[nodiscard]] bool check_address(PyObject*& address, bool& has_address) noexcept;
-  [[nodiscard]] Sent send(PyObject* object, const char* data, std::size_t length,
-                          PyObject* address) noexcept;
+  [[nodiscard]] Sent send(PyObject* object, const char* data, std::size_t length, PyObject* address) noexcept;
   [[nodiscard]] Sent send_by_python(PyObject* object, PyObject* address) noexcept;
-  [[nodiscard]] bool append(PyObject* object, const char* data, std::size_t length,
-                            PyObject* address);
+  [[nodiscard]] bool append(PyObject* object, const char* data, std::size_t length, PyObject* address);
   [[nodiscard]] bool maybe_pause() noexcept;
   [[nodiscard]] bool maybe_resume() noexcept;
 

@@ -46,8 +46,7 @@ class Descriptor {
       if (!number) return nullptr;
       PyObject* stack[] = {nullptr, number.get()};
       auto made = py::steal(PyObject_Vectorcall(state.library.socket.get(), stack + 1,
-                                                PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                                state.fileno_keyword.get()));
+                                                PY_VECTORCALL_ARGUMENTS_OFFSET, state.fileno_keyword.get()));
       if (!made) return nullptr;
       (void)owned_.release();
       file_ = std::move(made);
@@ -82,7 +81,8 @@ class Descriptor {
     live_number_ = nullptr;
     auto* type = reinterpret_cast<PyTypeObject*>(state.library.socket_base.get());
     if (!PyObject_TypeCheck(file_.get(), type)) return;
-    const int* place = reinterpret_cast<const int*>(reinterpret_cast<const char*>(file_.get()) + sizeof(PyObject));
+    const int* place =
+        reinterpret_cast<const int*>(reinterpret_cast<const char*>(file_.get()) + sizeof(PyObject));
     if (*place == number_) live_number_ = place;
   }
 

@@ -39,7 +39,8 @@ int Descriptors::visit_refs(visitproc visit, void* arg) {
     Py_VISIT(foreign->writer.get());
     Py_VISIT(foreign->file_object.get());
   }
-  for (const DescriptorUser* user : held_) Py_VISIT(user->user());
+  for (const DescriptorUser* user : held_)
+    Py_VISIT(user->user());
   return 0;
 }
 
@@ -47,9 +48,11 @@ void Descriptors::clear() noexcept {
   auto foreign = std::move(foreign_);
   foreign_.clear();
   if (core::Poller* poller = loop_.poller()) {
-    for (auto& [fd, watcher] : foreign) poller->forget(*watcher);
+    for (auto& [fd, watcher] : foreign)
+      poller->forget(*watcher);
   }
-  while (!held_.empty()) hold(**held_.begin(), false);
+  while (!held_.empty())
+    hold(**held_.begin(), false);
 }
 
 bool Descriptors::set_handle(int fd, unsigned direction, core::Callback& handle, PyObject* file_object) {
@@ -280,16 +283,16 @@ PyCFunction as_method(F* function) noexcept {
 const std::vector<PyMethodDef>& descriptor_methods() {
   static const std::vector<PyMethodDef> methods = {
       {"add_reader", as_method(add_method<kReadable, true>), METH_FASTCALL,
-       "add_reader(fd, callback, *args)\n--\n\n"
+       "add_reader($self, fd, callback, *args)\n--\n\n"
        "Call callback(*args) whenever `fd` (a number or an object with fileno()) can be read.\n\n"
        "Replaces an earlier reader. The descriptor's flags are not touched. Raises PermissionError for a\n"
        "regular file, OSError for a closed descriptor, RuntimeError for one that a transport uses."},
       {"remove_reader", remove_method<kReadable, true>, METH_O,
-       "remove_reader(fd)\n--\n\nStop watching `fd` for reading; return whether it was watched."},
+       "remove_reader($self, fd)\n--\n\nStop watching `fd` for reading; return whether it was watched."},
       {"add_writer", as_method(add_method<kWritable, true>), METH_FASTCALL,
-       "add_writer(fd, callback, *args)\n--\n\nCall callback(*args) whenever `fd` can be written; see add_reader()."},
+       "add_writer($self, fd, callback, *args)\n--\n\nCall callback(*args) whenever `fd` can be written; see add_reader()."},
       {"remove_writer", remove_method<kWritable, true>, METH_O,
-       "remove_writer(fd)\n--\n\nStop watching `fd` for writing; return whether it was watched."},
+       "remove_writer($self, fd)\n--\n\nStop watching `fd` for writing; return whether it was watched."},
       {"_add_reader", as_method(add_method<kReadable, false>), METH_FASTCALL, nullptr},
       {"_remove_reader", remove_method<kReadable, false>, METH_O, nullptr},
       {"_add_writer", as_method(add_method<kWritable, false>), METH_FASTCALL, nullptr},

@@ -23,11 +23,9 @@ struct FlowMembers {
   }
   static PyObject* get_limits(PyObject* self, PyObject*) {
     const FlowControl& flow = of(self).flow_control();
-    return Py_BuildValue("(nn)", static_cast<Py_ssize_t>(flow.low()),
-                         static_cast<Py_ssize_t>(flow.high()));
+    return Py_BuildValue("(nn)", static_cast<Py_ssize_t>(flow.low()), static_cast<Py_ssize_t>(flow.high()));
   }
-  static PyObject* set_limits(PyObject* self, PyObject* const* args, Py_ssize_t count,
-                              PyObject* keywords) {
+  static PyObject* set_limits(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
     std::size_t high = 0;
     std::size_t low = 0;
     return none_unless_error(parse_write_limits(args, count, keywords, high, low) &&
@@ -38,15 +36,14 @@ struct FlowMembers {
   }
 };
 
-#define VELOOP_FLOW_METHODS(T)                                                                  \
-  {"get_write_buffer_size", FlowMembers<T>::get_size, METH_NOARGS,                              \
-   "get_write_buffer_size()\n--\n\nReturn the size in bytes of what waits to be sent."},        \
-      {"get_write_buffer_limits", FlowMembers<T>::get_limits, METH_NOARGS,                      \
-       "get_write_buffer_limits()\n--\n\nReturn the low and the high water mark, in bytes."},   \
-      {"set_write_buffer_limits", as_method(FlowMembers<T>::set_limits),                        \
-       METH_FASTCALL | METH_KEYWORDS,                                                           \
-       "set_write_buffer_limits(high=None, low=None)\n--\n\n"                                   \
-       "Set the water marks (bytes) at which the protocol's writing is paused and resumed.\n\n" \
+#define VELOOP_FLOW_METHODS(T)                                                                          \
+  {"get_write_buffer_size", FlowMembers<T>::get_size, METH_NOARGS,                                      \
+   "get_write_buffer_size($self)\n--\n\nReturn the size in bytes of what waits to be sent."},           \
+      {"get_write_buffer_limits", FlowMembers<T>::get_limits, METH_NOARGS,                              \
+       "get_write_buffer_limits($self)\n--\n\nReturn the low and the high water mark, in bytes."},      \
+      {"set_write_buffer_limits", as_method(FlowMembers<T>::set_limits), METH_FASTCALL | METH_KEYWORDS, \
+       "set_write_buffer_limits($self, high=None, low=None)\n--\n\n"                                    \
+       "Set the water marks (bytes) at which the protocol's writing is paused and resumed.\n\n"         \
        "Raises ValueError unless high >= low >= 0."}
 
 }  // namespace veloop::io

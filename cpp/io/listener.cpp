@@ -20,7 +20,8 @@ using core::kReadable;
 namespace {
 
 bool out_of_resources(int error_number) noexcept {
-  return error_number == EMFILE || error_number == ENFILE || error_number == ENOBUFS || error_number == ENOMEM;
+  return error_number == EMFILE || error_number == ENFILE || error_number == ENOBUFS ||
+         error_number == ENOMEM;
 }
 
 bool is_wildcard(const net::Address& address) noexcept {
@@ -53,8 +54,8 @@ py::Ref<> Listener::start(core::Loop& loop, const Arguments& arguments) noexcept
   listener->gives_context_ = arguments.context != Py_None;
   listener->context_ = listener->gives_context_ ? py::share(arguments.context) : py::copy_current_context();
   if (!listener->context_) return {};
-  listener->local_is_exact_ =
-      ::getsockname(fd, &listener->local_.base, &listener->local_.length) == 0 && !is_wildcard(listener->local_);
+  listener->local_is_exact_ = ::getsockname(fd, &listener->local_.base, &listener->local_.length) == 0 &&
+                              !is_wildcard(listener->local_);
   return listener->resume() ? std::move(object) : py::Ref<>();
 }
 
@@ -125,8 +126,9 @@ bool Listener::on_accept_error(int error_number) noexcept {
   const bool pause = out_of_resources(error_number);
   // The kernel would go on reporting the socket as ready: look away for a while.
   if (pause) loop_->poller()->forget(*this);
-  return static_cast<bool>(py::call_method(loop_object_.get(), loop_->state().names._accept_failed.get(), self_,
-                                           socket_.get(), exception.get(), pause ? Py_True : Py_False));
+  return static_cast<bool>(py::call_method(loop_object_.get(), loop_->state().names._accept_failed.get(),
+                                           self_, socket_.get(), exception.get(),
+                                           pause ? Py_True : Py_False));
 }
 
 bool Listener::connect_plain(base::OwnedFd fd, const net::Address& peer, PyObject* context) noexcept {
@@ -134,8 +136,8 @@ bool Listener::connect_plain(base::OwnedFd fd, const net::Address& peer, PyObjec
   if (!find_local_address(fd.get(), local)) return true;  // gone already
   const auto protocol = py::call(protocol_factory_.get());
   if (!protocol) return false;
-  return static_cast<bool>(
-      StreamTransport::from_accepted(*loop_, std::move(fd), peer, local, protocol.get(), server_.get(), context));
+  return static_cast<bool>(StreamTransport::from_accepted(*loop_, std::move(fd), peer, local, protocol.get(),
+                                                          server_.get(), context));
 }
 
 bool Listener::find_local_address(int fd, net::Address& local) const noexcept {
@@ -188,8 +190,9 @@ PyObject* resume_method(PyObject* self, PyObject*) {
 }
 
 PyMethodDef kMethods[] = {
-    {"stop", stop_method, METH_NOARGS, "stop()\n--\n\nStop accepting; the socket stays open."},
-    {"resume", resume_method, METH_NOARGS, "resume()\n--\n\nAccept again after a pause, unless stopped."},
+    {"stop", stop_method, METH_NOARGS, "stop($self)\n--\n\nStop accepting; the socket stays open."},
+    {"resume", resume_method, METH_NOARGS,
+     "resume($self)\n--\n\nAccept again after a pause, unless stopped."},
     {nullptr, nullptr, 0, nullptr},
 };
 PyGetSetDef kGetSet[] = {{nullptr, nullptr, nullptr, nullptr, nullptr}};

@@ -25,7 +25,8 @@ class Listener final : public core::Watcher, public core::Task {
 
   template <class V>
   int visit_refs(V&& visit) {
-    for (py::Ref<>* ref : {&loop_object_, &protocol_factory_, &socket_, &server_, &ssl_arguments_, &context_}) {
+    for (py::Ref<>* ref :
+         {&loop_object_, &protocol_factory_, &socket_, &server_, &ssl_arguments_, &context_}) {
       if (int stop = visit(*ref)) return stop;
     }
     return 0;
@@ -55,7 +56,8 @@ class Listener final : public core::Watcher, public core::Task {
   [[nodiscard]] bool accept_waiting() noexcept;
   [[nodiscard]] bool on_accept_error(int error_number) noexcept;
   [[nodiscard]] bool connect_plain(base::OwnedFd fd, const net::Address& peer, PyObject* context) noexcept;
-  [[nodiscard]] bool connect_by_python(base::OwnedFd fd, const net::Address& peer, PyObject* context) noexcept;
+  [[nodiscard]] bool connect_by_python(base::OwnedFd fd, const net::Address& peer,
+                                       PyObject* context) noexcept;
   [[nodiscard]] bool find_local_address(int fd, net::Address& local) const noexcept;
 
   PyObject* self_ = nullptr;
@@ -65,7 +67,7 @@ class Listener final : public core::Watcher, public core::Task {
   py::Ref<> socket_;
   py::Ref<> server_;
   py::Ref<> ssl_arguments_;
-  py::Ref<> context_;  // protocols are made where the server was made
+  py::Ref<> context_;           // protocols are made where the server was made
   bool gives_context_ = false;  // and, from Python 3.15 on, all their callbacks run there
   net::Address local_;
   bool local_is_exact_ = false;  // not a wildcard: accepted connections have the same address

@@ -13,8 +13,7 @@ namespace {
 
 bool set_nonblocking(int fd) noexcept {
   const int flags = ::fcntl(fd, F_GETFL);
-  if (flags >= 0 && ((flags & O_NONBLOCK) != 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0))
-    return true;
+  if (flags >= 0 && ((flags & O_NONBLOCK) != 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0)) return true;
   PyErr_SetFromErrno(PyExc_OSError);
   return false;
 }
@@ -41,8 +40,8 @@ int examine_pipe(core::Loop& loop, PyObject* pipe, PipeKind& kind, const char* r
   return -1;
 }
 
-bool PipeTransport::start_with(core::Loop& loop, PyObject* self, int fd, PyObject* pipe,
-                               PyObject* protocol, PyObject* waiter, PyObject* extra) noexcept {
+bool PipeTransport::start_with(core::Loop& loop, PyObject* self, int fd, PyObject* pipe, PyObject* protocol,
+                               PyObject* waiter, PyObject* extra) noexcept {
   if (!set_nonblocking(fd)) return false;
   if (is_watched(loop, fd)) {
     duplicate_.reset(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
@@ -53,8 +52,7 @@ bool PipeTransport::start_with(core::Loop& loop, PyObject* self, int fd, PyObjec
   }
   descriptor_.borrow(py::share(pipe), fd, loop.state());
   return attach(loop, self, protocol, nullptr, extra) && this->extra() != nullptr &&
-         PyDict_SetItem(this->extra(), state().names.pipe.get(), pipe) == 0 &&
-         schedule_start(waiter);
+         PyDict_SetItem(this->extra(), state().names.pipe.get(), pipe) == 0 && schedule_start(waiter);
 }
 
 bool PipeTransport::call_connection_lost(PyObject* exception) noexcept {
@@ -65,14 +63,13 @@ bool PipeTransport::call_connection_lost(PyObject* exception) noexcept {
 bool PipeTransport::on_watch_failed(int error_number) noexcept {
   errno = error_number;
   PyErr_SetFromErrno(PyExc_OSError);
-  return report_error(
-      "Exception in callback of a pipe transport: its descriptor cannot be watched");
+  return report_error("Exception in callback of a pipe transport: its descriptor cannot be watched");
 }
 
 bool PipeTransport::log_closed_by_peer() noexcept {
   if (!loop_->debug()) return true;
-  return static_cast<bool>(py::steal(PyObject_CallMethod(state().library.logger.get(), "info", "sO",
-                                                         "%r was closed by peer", self_)));
+  return static_cast<bool>(py::steal(
+      PyObject_CallMethod(state().library.logger.get(), "info", "sO", "%r was closed by peer", self_)));
 }
 
 const char* PipeTransport::state_name() const noexcept {

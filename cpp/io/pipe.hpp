@@ -28,17 +28,15 @@ class PipeTransport : public TransportBase {
   [[nodiscard]] const char* state_name() const noexcept;
   [[nodiscard]] const char* watching_name(unsigned direction) const noexcept;
   // Neither the pipe nor the loop is closed.
-  [[nodiscard]] bool is_watchable() const noexcept {
-    return descriptor_.is_open() && !loop_->closed();
-  }
+  [[nodiscard]] bool is_watchable() const noexcept { return descriptor_.is_open() && !loop_->closed(); }
 
  protected:
   ~PipeTransport() = default;
 
   // Takes the pipe `fd` in use; connection_made() is scheduled. False, with an error set, on
   // failure.
-  [[nodiscard]] bool start_with(core::Loop& loop, PyObject* self, int fd, PyObject* pipe,
-                                PyObject* protocol, PyObject* waiter, PyObject* extra) noexcept;
+  [[nodiscard]] bool start_with(core::Loop& loop, PyObject* self, int fd, PyObject* pipe, PyObject* protocol,
+                                PyObject* waiter, PyObject* extra) noexcept;
 
   [[nodiscard]] int number_to_watch() const noexcept override {
     return duplicate_ ? duplicate_.get() : TransportBase::number_to_watch();

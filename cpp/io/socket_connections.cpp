@@ -83,7 +83,8 @@ Attempt SocketCall::accept_by_method(const py::State& state) noexcept {
 }
 
 Attempt SocketCall::connect(const py::State& state) noexcept {
-  const int blocking = native_address_ ? may_block(state, socket_.get()) : 1;
+  if (!native_address_) return call_method(state, false);
+  const int blocking = may_block(state, socket_.get());
   if (blocking < 0) return Attempt::failed();
   if (blocking > 0) return call_method(state, false);
   if (PySys_Audit("socket.connect", "OO", socket_.get(), first_.get()) < 0) return Attempt::failed();

@@ -358,27 +358,27 @@ PyMethodDef method_def(const char* doc) noexcept {
 const std::vector<PyMethodDef>& socket_methods() {
   static const std::vector<PyMethodDef> methods = {
       method_def<0>(
-          "sock_recv(sock, n)\n--\n\n"
+          "sock_recv($self, sock, n)\n--\n\n"
           "Receive up to `n` bytes from a non-blocking socket; a coroutine that returns bytes, b'' at the\n"
           "end of the stream. Raises OSError, RuntimeError if a transport uses the socket."),
       method_def<1>(
-          "sock_recv_into(sock, buf)\n--\n\n"
+          "sock_recv_into($self, sock, buf)\n--\n\n"
           "Receive into a writable buffer; a coroutine that returns the number of bytes. See sock_recv()."),
-      method_def<2>("sock_recvfrom(sock, bufsize)\n--\n\n"
+      method_def<2>("sock_recvfrom($self, sock, bufsize)\n--\n\n"
                     "Receive a datagram of up to `bufsize` bytes; a coroutine that returns (data, address)."),
       method_def<3>(
-          "sock_recvfrom_into(sock, buf, nbytes=0)\n--\n\n"
+          "sock_recvfrom_into($self, sock, buf, nbytes=0)\n--\n\n"
           "Receive a datagram of up to `nbytes` bytes (0: as many as fit) into a writable buffer; a\n"
           "coroutine that returns (number of bytes, address)."),
       method_def<4>(
-          "sock_sendall(sock, data)\n--\n\n"
+          "sock_sendall($self, sock, data)\n--\n\n"
           "Send all of `data`, a bytes-like object, to a connected socket; a coroutine. Raises OSError:\n"
           "how much was sent by then is unknown. The data must not change before the end."),
-      method_def<5>("sock_sendto(sock, data, address)\n--\n\n"
+      method_def<5>("sock_sendto($self, sock, data, address)\n--\n\n"
                     "Send a datagram to `address`; a coroutine that returns the number of bytes sent."),
-      method_def<6>("sock_connect(sock, address)\n--\n\n"
+      method_def<6>("sock_connect($self, sock, address)\n--\n\n"
                     "Connect a non-blocking socket; a coroutine. Host names are resolved. Raises OSError."),
-      method_def<7>("sock_accept(sock)\n--\n\n"
+      method_def<7>("sock_accept($self, sock)\n--\n\n"
                     "Accept a connection of a listening non-blocking socket; a coroutine that returns\n"
                     "(connection, address), the connection being non-blocking. Raises OSError."),
   };

@@ -37,8 +37,9 @@ constexpr const char* kWrongType = "data argument must be a bytes-like object, n
 
 // ---- construction -----------------------------------------------------------------------------------
 
-py::Ref<> StreamTransport::from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol, PyObject* waiter,
-                                       PyObject* extra, PyObject* server, PyObject* context) noexcept {
+py::Ref<> StreamTransport::from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol,
+                                       PyObject* waiter, PyObject* extra, PyObject* server,
+                                       PyObject* context) noexcept {
   const auto number = py::call_method(socket, loop.state().names.fileno.get());
   if (!number) return {};
   const int fd = descriptor_number(number.get());
@@ -66,7 +67,8 @@ py::Ref<> StreamTransport::from_accepted(core::Loop& loop, base::OwnedFd fd, con
   base::set_nodelay(fd.get(), peer.family());
   transport->descriptor_.own(std::move(fd));
   if (!transport->addresses_.set(local, peer) ||
-      !transport->attach(loop, object.get(), protocol, server, nullptr) || !transport->schedule_start(nullptr)) {
+      !transport->attach(loop, object.get(), protocol, server, nullptr) ||
+      !transport->schedule_start(nullptr)) {
     return {};
   }
   return object;
@@ -122,8 +124,8 @@ bool StreamTransport::read_into_protocol_buffer() noexcept {
   constexpr const char* kFailed = "Fatal error: protocol.get_buffer() call failed.";
   const py::Ref<> protocol = protocol_.share();
   const auto hint = py::steal(PyLong_FromLong(-1));
-  const auto object = hint ? py::call_method(protocol.get(), state().names.get_buffer.get(), hint.get())
-                           : py::Ref<>();
+  const auto object =
+      hint ? py::call_method(protocol.get(), state().names.get_buffer.get(), hint.get()) : py::Ref<>();
   if (!object) return fatal_error(kFailed);
   ssize_t count = 0;
   {
@@ -245,7 +247,8 @@ bool StreamTransport::send_now() noexcept {
     if (would_block()) return watch(kWritable) && (is_lost() || maybe_pause());
     if (!fatal_errno(errno, kWriteError)) return false;
     // Sent one by one, the first call would have failed and the others been ignored, and counted.
-    for (unsigned i = 1; i < calls; ++i) count_lost_write(kLostWrite);
+    for (unsigned i = 1; i < calls; ++i)
+      count_lost_write(kLostWrite);
   }
   return true;
 }
@@ -313,8 +316,8 @@ bool StreamTransport::call_connection_lost(PyObject* exception) noexcept {
   const bool ok = TransportBase::call_connection_lost(exception);
   const py::ErrorStash stash;
   if (empty_waiter_) {
-    const auto error = py::steal(
-        PyObject_CallFunction(PyExc_ConnectionError, "s", "Connection is closed by peer"));
+    const auto error =
+        py::steal(PyObject_CallFunction(PyExc_ConnectionError, "s", "Connection is closed by peer"));
     if (!error || !settle_empty_waiter(error.get())) PyErr_WriteUnraisable(self_);
   }
   return ok;
@@ -357,10 +360,9 @@ bool StreamTransport::settle_empty_waiter(PyObject* exception) noexcept {
   const auto done = py::call_method(future.get(), state().names.done.get());
   if (!done) return false;
   if (done.get() == Py_True) return true;
-  return static_cast<bool>(
-      exception == nullptr
-          ? py::call_method(future.get(), state().names.set_result.get(), Py_None)
-          : py::call_method(future.get(), state().names.set_exception.get(), exception));
+  return static_cast<bool>(exception == nullptr
+                               ? py::call_method(future.get(), state().names.set_result.get(), Py_None)
+                               : py::call_method(future.get(), state().names.set_exception.get(), exception));
 }
 
 void StreamTransport::finalize(PyObject* self) { py::state_of<StreamTransport>(self)->warn_and_close(); }

@@ -18,7 +18,9 @@ using Members = TransportMembers<StreamTransport>;
 StreamTransport& of(PyObject* self) noexcept { return Members::of(self); }
 
 PyObject* write(PyObject* self, PyObject* data) { return none_unless_error(of(self).write(data)); }
-PyObject* writelines(PyObject* self, PyObject* pieces) { return none_unless_error(of(self).writelines(pieces)); }
+PyObject* writelines(PyObject* self, PyObject* pieces) {
+  return none_unless_error(of(self).writelines(pieces));
+}
 PyObject* write_eof(PyObject* self, PyObject*) { return none_unless_error(of(self).write_eof()); }
 PyObject* can_write_eof(PyObject*, PyObject*) { Py_RETURN_TRUE; }
 PyObject* close(PyObject* self, PyObject*) { return none_unless_error(of(self).close()); }
@@ -72,21 +74,23 @@ PyMethodDef kMethods[] = {
     VELOOP_TRANSPORT_METHODS(StreamTransport),
     VELOOP_FLOW_METHODS(StreamTransport),
     {"write", write, METH_O,
-     "write(data)\n--\n\nSend `data` (bytes, bytearray or memoryview), without waiting.\n\n"
+     "write($self, data)\n--\n\nSend `data` (bytes, bytearray or memoryview), without waiting.\n\n"
      "What one callback writes is sent together when it returns. Raises TypeError for other types and\n"
      "RuntimeError after write_eof(); after the connection is lost it is ignored, with a warning from the\n"
      "fifth time on."},
-    {"writelines", writelines, METH_O, "writelines(list_of_data)\n--\n\nSend each piece; see write()."},
+    {"writelines", writelines, METH_O,
+     "writelines($self, list_of_data)\n--\n\nSend each piece; see write()."},
     {"write_eof", write_eof, METH_NOARGS,
-     "write_eof()\n--\n\nClose the sending half when everything written is sent. Reading goes on."},
-    {"can_write_eof", can_write_eof, METH_NOARGS, "can_write_eof()\n--\n\nReturn True."},
+     "write_eof($self)\n--\n\nClose the sending half when everything written is sent. Reading goes on."},
+    {"can_write_eof", can_write_eof, METH_NOARGS, "can_write_eof($self)\n--\n\nReturn True."},
     {"close", close, METH_NOARGS,
-     "close()\n--\n\nStop reading, send what is buffered, then call the protocol's connection_lost(None)."},
-    {"abort", abort, METH_NOARGS, "abort()\n--\n\nClose at once; what is buffered is lost."},
-    {"is_reading", is_reading, METH_NOARGS, "is_reading()\n--\n\nReturn whether data is being received."},
+     "close($self)\n--\n\nStop reading, send what is buffered, then call the protocol's connection_lost(None)."},
+    {"abort", abort, METH_NOARGS, "abort($self)\n--\n\nClose at once; what is buffered is lost."},
+    {"is_reading", is_reading, METH_NOARGS,
+     "is_reading($self)\n--\n\nReturn whether data is being received."},
     {"pause_reading", pause_reading, METH_NOARGS,
-     "pause_reading()\n--\n\nDeliver no data until resume_reading()."},
-    {"resume_reading", resume_reading, METH_NOARGS, "resume_reading()\n--\n\nDeliver data again."},
+     "pause_reading($self)\n--\n\nDeliver no data until resume_reading()."},
+    {"resume_reading", resume_reading, METH_NOARGS, "resume_reading($self)\n--\n\nDeliver data again."},
     {"_force_close", force_close, METH_O, nullptr},
     {"_fatal_error", fatal_error, METH_VARARGS, nullptr},
     {"_make_empty_waiter", make_empty_waiter, METH_NOARGS, nullptr},
@@ -137,8 +141,8 @@ py::Ref<PyTypeObject> make_stream_type(PyObject* module) noexcept {
   const auto transports = py::steal(PyImport_ImportModule("asyncio.transports"));
   const auto base = transports ? py::get_attr(transports.get(), "_FlowControlMixin") : py::Ref<>();
   if (!base) return {};
-  return py::make_type<StreamTransport>(module, "veloop._native.StreamTransport", base.get(), kMethods, kGetSet,
-                                        "A connected stream socket: asyncio.Transport.");
+  return py::make_type<StreamTransport>(module, "veloop._native.StreamTransport", base.get(), kMethods,
+                                        kGetSet, "A connected stream socket: asyncio.Transport.");
 }
 
 const std::vector<PyMethodDef>& stream_methods() {

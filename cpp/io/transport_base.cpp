@@ -72,7 +72,8 @@ bool TransportBase::start() noexcept {
   const auto cancelled = py::call_method(waiter.get(), state().names.cancelled.get());
   const int is_cancelled = cancelled ? PyObject_IsTrue(cancelled.get()) : -1;
   if (is_cancelled == 1) return true;
-  if (is_cancelled == 0 && py::call_method(waiter.get(), state().names.set_result.get(), Py_None)) return true;
+  if (is_cancelled == 0 && py::call_method(waiter.get(), state().names.set_result.get(), Py_None))
+    return true;
   if (py::is_exit_request()) return false;
   PyErr_WriteUnraisable(waiter.get());
   return true;

@@ -12,7 +12,9 @@
 namespace veloop::io {
 
 inline PyObject* none_unless_error(bool ok) noexcept { return ok ? py::new_ref(Py_None) : nullptr; }
-inline PyObject* or_none(PyObject* object) noexcept { return py::new_ref(object != nullptr ? object : Py_None); }
+inline PyObject* or_none(PyObject* object) noexcept {
+  return py::new_ref(object != nullptr ? object : Py_None);
+}
 
 template <class F>
 PyCFunction as_method(F* function) noexcept {
@@ -58,24 +60,27 @@ struct TransportMembers {
 };
 
 // The parts of the method and attribute tables that all transports share; the users' tables list them.
-#define VELOOP_TRANSPORT_METHODS(T)                                                                        \
-  {"is_closing", TransportMembers<T>::is_closing, METH_NOARGS,                                             \
-   "is_closing()\n--\n\nReturn whether the transport is closing or closed."},                              \
-      {"get_protocol", TransportMembers<T>::get_protocol, METH_NOARGS,                                     \
-       "get_protocol()\n--\n\nReturn the current protocol."},                                              \
-      {"set_protocol", TransportMembers<T>::set_protocol, METH_O,                                          \
-       "set_protocol(protocol)\n--\n\nMake `protocol` the receiver of everything from now on."},           \
-      {"get_extra_info", as_method(TransportMembers<T>::extra_info), METH_FASTCALL | METH_KEYWORDS,        \
-       "get_extra_info(name, default=None)\n--\n\nReturn what is known of the transport under `name`, "    \
-       "such as 'socket', 'sockname' or 'peername'."},                                                     \
-      {"_call_connection_lost", TransportMembers<T>::call_connection_lost, METH_O, nullptr}
+#define VELOOP_TRANSPORT_METHODS(T)                                                                            \
+  {"is_closing", TransportMembers<T>::is_closing, METH_NOARGS,                                                 \
+   "is_closing($self)\n--\n\nReturn whether the transport is closing or closed."},                             \
+      {"get_protocol", TransportMembers<T>::get_protocol, METH_NOARGS,                                         \
+       "get_protocol($self)\n--\n\nReturn the current protocol."},                                             \
+      {"set_protocol", TransportMembers<T>::set_protocol, METH_O,                                              \
+       "set_protocol($self, protocol)\n--\n\nMake `protocol` the receiver of everything from now on."},        \
+      {"get_extra_info", as_method(TransportMembers<T>::extra_info), METH_FASTCALL | METH_KEYWORDS,            \
+       "get_extra_info($self, name, default=None)\n--\n\nReturn what is known of the transport under `name`, " \
+       "such as 'socket', 'sockname' or 'peername'."},                                                         \
+  {                                                                                                            \
+    "_call_connection_lost", TransportMembers<T>::call_connection_lost, METH_O, nullptr                        \
+  }
 
-#define VELOOP_TRANSPORT_GETSET(T)                                                 \
-  {"_loop", TransportMembers<T>::loop, nullptr, nullptr, nullptr},                 \
-      {"_protocol", TransportMembers<T>::protocol, nullptr, nullptr, nullptr},     \
-      {"_server", TransportMembers<T>::server, nullptr, nullptr, nullptr},         \
-      {"_extra", TransportMembers<T>::extra, nullptr, nullptr, nullptr},           \
-      {"_closing", TransportMembers<T>::closing, nullptr, nullptr, nullptr},       \
-      {"_conn_lost", TransportMembers<T>::conn_lost, nullptr, nullptr, nullptr}
+#define VELOOP_TRANSPORT_GETSET(T)                                             \
+  {"_loop", TransportMembers<T>::loop, nullptr, nullptr, nullptr},             \
+      {"_protocol", TransportMembers<T>::protocol, nullptr, nullptr, nullptr}, \
+      {"_server", TransportMembers<T>::server, nullptr, nullptr, nullptr},     \
+      {"_extra", TransportMembers<T>::extra, nullptr, nullptr, nullptr},       \
+      {"_closing", TransportMembers<T>::closing, nullptr, nullptr, nullptr}, { \
+    "_conn_lost", TransportMembers<T>::conn_lost, nullptr, nullptr, nullptr    \
+  }
 
 }  // namespace veloop::io

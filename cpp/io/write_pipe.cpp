@@ -16,7 +16,6 @@
 namespace veloop::io {
 
 using base::would_block;
-using core::kReadable;
 using core::kWritable;
 
 namespace {
@@ -26,8 +25,8 @@ constexpr const char* kWriteError = "Fatal write error on pipe transport";
 
 }  // namespace
 
-py::Ref<> WritePipeTransport::make(core::Loop& loop, PyObject* pipe, PyObject* protocol,
-                                   PyObject* waiter, PyObject* extra) noexcept {
+py::Ref<> WritePipeTransport::make(core::Loop& loop, PyObject* pipe, PyObject* protocol, PyObject* waiter,
+                                   PyObject* extra) noexcept {
   PipeKind kind;
   const int fd = examine_pipe(loop, pipe, kind, kRefusal);
   if (fd < 0) return {};
@@ -63,8 +62,7 @@ bool WritePipeTransport::write(PyObject* data) noexcept {
   return write_or_keep(is_bytes ? data : nullptr, view.data(), view.size());
 }
 
-bool WritePipeTransport::write_or_keep(PyObject* bytes, const char* data,
-                                       std::size_t length) noexcept {
+bool WritePipeTransport::write_or_keep(PyObject* bytes, const char* data, std::size_t length) noexcept {
   if (queue_.empty()) {
     const ssize_t count = ::write(descriptor_.fd(), data, length);
     if (count < 0 && !would_block()) {
@@ -167,23 +165,21 @@ PyObject* close(PyObject* self, PyObject*) { return none_unless_error(of(self).c
 PyObject* abort(PyObject* self, PyObject*) { return none_unless_error(of(self).abort()); }
 
 PyObject* pipe(PyObject* self, void*) { return or_none(of(self).descriptor().file()); }
-PyObject* number(PyObject* self, void*) {
-  return PyLong_FromLong(of(self).descriptor().last_number());
-}
+PyObject* number(PyObject* self, void*) { return PyLong_FromLong(of(self).descriptor().last_number()); }
 
 PyMethodDef kMethods[] = {
     VELOOP_TRANSPORT_METHODS(WritePipeTransport),
     VELOOP_FLOW_METHODS(WritePipeTransport),
     {"write", write, METH_O,
-     "write(data)\n--\n\nWrite `data` (bytes, bytearray or memoryview), without waiting.\n\n"
+     "write($self, data)\n--\n\nWrite `data` (bytes, bytearray or memoryview), without waiting.\n\n"
      "After the transport is closed it is ignored, with a warning from the fifth time on."},
     {"write_eof", close, METH_NOARGS,
-     "write_eof()\n--\n\nThe same as close(): a pipe has no other half."},
-    {"can_write_eof", can_write_eof, METH_NOARGS, "can_write_eof()\n--\n\nReturn True."},
+     "write_eof($self)\n--\n\nThe same as close(): a pipe has no other half."},
+    {"can_write_eof", can_write_eof, METH_NOARGS, "can_write_eof($self)\n--\n\nReturn True."},
     {"close", close, METH_NOARGS,
-     "close()\n--\n\nWrite what is buffered, then close the pipe and call the protocol's "
+     "close($self)\n--\n\nWrite what is buffered, then close the pipe and call the protocol's "
      "connection_lost(None)."},
-    {"abort", abort, METH_NOARGS, "abort()\n--\n\nClose at once; what is buffered is lost."},
+    {"abort", abort, METH_NOARGS, "abort($self)\n--\n\nClose at once; what is buffered is lost."},
     {nullptr, nullptr, 0, nullptr},
 };
 
@@ -191,16 +187,15 @@ PyGetSetDef kGetSet[] = {
     VELOOP_TRANSPORT_GETSET(WritePipeTransport),
     {"_pipe", pipe, nullptr, nullptr, nullptr},
     {"_fileno", number, nullptr, nullptr, nullptr},
-    {"_protocol_paused", FlowMembers<WritePipeTransport>::protocol_paused, nullptr, nullptr,
-     nullptr},
+    {"_protocol_paused", FlowMembers<WritePipeTransport>::protocol_paused, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
 PyObject* make_write_pipe_transport(PyObject* self, PyObject* args, PyObject* keywords) {
   static const char* const kNames[] = {"pipe", "protocol", "waiter", "extra", nullptr};
   PyObject *file = nullptr, *protocol = nullptr, *waiter = Py_None, *extra = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OO", const_cast<char**>(kNames), &file,
-                                   &protocol, &waiter, &extra)) {
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OO", const_cast<char**>(kNames), &file, &protocol,
+                                   &waiter, &extra)) {
     return nullptr;
   }
   core::Loop& loop = core::loop_of(self);
@@ -226,15 +221,14 @@ py::Ref<PyTypeObject> make_write_pipe_type(PyObject* module) noexcept {
   const auto asyncio = py::steal(PyImport_ImportModule("asyncio"));
   const auto base = asyncio ? py::get_attr(asyncio.get(), "WriteTransport") : py::Ref<>();
   if (!base) return {};
-  return py::make_type<WritePipeTransport>(module, "veloop._native.WritePipeTransport", base.get(),
-                                           kMethods, kGetSet,
-                                           "The writing end of a pipe: asyncio.WriteTransport.");
+  return py::make_type<WritePipeTransport>(module, "veloop._native.WritePipeTransport", base.get(), kMethods,
+                                           kGetSet, "The writing end of a pipe: asyncio.WriteTransport.");
 }
 
 const std::vector<PyMethodDef>& write_pipe_methods() {
   static const std::vector<PyMethodDef> methods = {
-      {"_make_write_pipe_transport", as_method(make_write_pipe_transport),
-       METH_VARARGS | METH_KEYWORDS, nullptr},
+      {"_make_write_pipe_transport", as_method(make_write_pipe_transport), METH_VARARGS | METH_KEYWORDS,
+       nullptr},
   };
   return methods;
 }

@@ -35,9 +35,7 @@ class WritePipeTransport final : public PipeTransport {
   [[nodiscard]] bool set_write_buffer_limits(std::size_t high, std::size_t low) noexcept;
 
  protected:
-  [[nodiscard]] bool wants_first_read() const noexcept override {
-    return watches_reader_ && !is_lost();
-  }
+  [[nodiscard]] bool wants_first_read() const noexcept override { return watches_reader_ && !is_lost(); }
   [[nodiscard]] bool on_readable() noexcept override;
   [[nodiscard]] bool on_writable() noexcept override;
   void discard_writes() noexcept override;

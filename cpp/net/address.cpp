@@ -32,8 +32,8 @@ py::Ref<> local_name(const sockaddr_un& address, socklen_t length) noexcept {
   if (base::kHasAbstractNames && address.sun_path[0] == '\0') {
     return py::steal(PyBytes_FromStringAndSize(address.sun_path, static_cast<Py_ssize_t>(count)));
   }
-  return py::steal(PyUnicode_DecodeFSDefaultAndSize(address.sun_path,
-                                                    static_cast<Py_ssize_t>(::strnlen(address.sun_path, count))));
+  return py::steal(PyUnicode_DecodeFSDefaultAndSize(
+      address.sun_path, static_cast<Py_ssize_t>(::strnlen(address.sun_path, count))));
 }
 
 // An int from 0 to `most`.

@@ -34,7 +34,8 @@ struct Address {
 py::Ref<> to_python(const sockaddr* address, socklen_t length) noexcept;
 
 // The other way round, for the plain forms: literal hosts, ports, paths and abstract names. False, with no
-// error set, for anything else (names to look up, zones, mistakes): Python's socket knows what to do or raise.
+// error set, for anything else (names to look up, zones, mistakes): Python's socket knows what to do or
+// raise.
 [[nodiscard]] bool try_from_python(int family, PyObject* object, Address& address) noexcept;
 
 }  // namespace veloop::net

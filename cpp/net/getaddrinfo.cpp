@@ -258,7 +258,7 @@ const std::vector<PyMethodDef>& lookup_methods() {
   static const std::vector<PyMethodDef> methods = {
       {"getaddrinfo", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(getaddrinfo)),
        METH_FASTCALL | METH_KEYWORDS,
-       "getaddrinfo(host, port, *, family=0, type=0, proto=0, flags=0)\n--\n\n"
+       "getaddrinfo($self, host, port, *, family=0, type=0, proto=0, flags=0)\n--\n\n"
        "Look up `host` and `port`; a coroutine that returns what socket.getaddrinfo() returns.\n\n"
        "An IPv4 or IPv6 literal with a numeric port is answered at once; everything else is looked up in the\n"
        "default executor. Raises socket.gaierror if the look-up fails."},

@@ -40,12 +40,13 @@ bool try_number(PyObject* object, long highest, long& value) noexcept {
 bool try_host(PyObject* host, Address& address) noexcept {
   const std::string_view text = ascii_text(host, kLongestLiteral);
   if (text.empty()) return false;
-  if (::inet_pton(AF_INET, text.data(), &address.v4.sin_addr) == 1) {
+  const char* literal = text.data();  // NOLINT(bugprone-suspicious-stringview-data-usage): ends with a zero
+  if (::inet_pton(AF_INET, literal, &address.v4.sin_addr) == 1) {
     address.v4.sin_family = AF_INET;
     address.length = sizeof(sockaddr_in);
     return true;
   }
-  if (::inet_pton(AF_INET6, text.data(), &address.v6.sin6_addr) != 1) return false;
+  if (::inet_pton(AF_INET6, literal, &address.v6.sin6_addr) != 1) return false;
   address.v6.sin6_family = AF_INET6;
   address.length = sizeof(sockaddr_in6);
   return true;

@@ -12,15 +12,15 @@ template <class... Args>
 Ref<> call(PyObject* function, Args*... arguments) noexcept {
   // The free first slot lets a bound method put its self there instead of copying the arguments.
   PyObject* stack[] = {nullptr, arguments...};
-  return steal(PyObject_Vectorcall(function, stack + 1, sizeof...(Args) | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                   nullptr));
+  return steal(
+      PyObject_Vectorcall(function, stack + 1, sizeof...(Args) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
 }
 
 template <class... Args>
 Ref<> call_method(PyObject* self, PyObject* name, Args*... arguments) noexcept {
   PyObject* stack[] = {self, arguments...};
-  return steal(PyObject_VectorcallMethod(
-      name, stack, (sizeof...(Args) + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+  return steal(PyObject_VectorcallMethod(name, stack, (sizeof...(Args) + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                         nullptr));
 }
 
 inline Ref<> get_attr(PyObject* object, PyObject* name) noexcept {

@@ -31,8 +31,7 @@ inline void raise(Ref<> exception) noexcept {
   PyErr_SetRaisedException(exception.release());
 #else
   PyObject* value = exception.release();
-  PyErr_Restore(new_ref(reinterpret_cast<PyObject*>(Py_TYPE(value))), value,
-                PyException_GetTraceback(value));
+  PyErr_Restore(new_ref(reinterpret_cast<PyObject*>(Py_TYPE(value))), value, PyException_GetTraceback(value));
 #endif
 }
 

@@ -13,21 +13,20 @@
 namespace veloop::py {
 
 // Attribute and keyword names, spelled once.
-#define VELOOP_NAMES(X)                                                                              \
-  X(_accept_connection2) X(_accept_failed) X(_asyncio_future_blocking) X(_attach) X(_callback_failed) \
-  X(_call_connection_lost) X(_cancelled) X(_check_callback) X(_check_thread) X(_current_handle)       \
-  X(_detach) X(_fatal_error) X(_feed_eof) X(_finish_sendto) X(_resolve_literal) X(_run)               \
-  X(_protocol_failed) X(_accepted) X(_report_slow) X(_retry_accept) X(_set_result_unless_cancelled) X(_transport_failed) X(create_task)            \
-  X(accept) X(add_done_callback) X(buffer_updated) X(call_at) X(call_exception_handler) X(callback)              \
-  X(cancelled) X(close) X(connection_lost) X(connection_made) X(context) X(data_received)             \
-  X(datagram_received) X(debug) X(delay) X(done) X(eof_received) X(error_received) X(exception)       \
-  X(fileno) X(get_buffer) X(getpeername) X(getsockname) X(getsockopt) X(loop) X(message)              \
-  X(pause_writing) X(peername) X(pipe) X(protocol) X(remove_done_callback) X(result)                  \
-  X(resume_writing) X(set_exception) X(set_result) X(setblocking) X(slow_callback_duration)           \
-  X(socket) X(sockname) X(time) X(transport) X(when)                                                  \
-  X(_check_ssl_socket) X(_ensure_fd_no_transport) X(_ensure_resolved) X(connect) X(create_future)      \
-  X(family) X(flags) X(getaddrinfo) X(gettimeout) X(host) X(port) X(proto) X(recv) X(recv_into)       \
-  X(recvfrom) X(recvfrom_into) X(send) X(sendto) X(type)
+// clang-format off
+#define VELOOP_NAMES(X)                                                                               \
+  X(accept) X(_accept_failed) X(_accepted) X(_attach) X(buffer_updated) X(call_at)                    \
+  X(_call_connection_lost) X(callback) X(_callback_failed) X(_cancelled) X(cancelled)                 \
+  X(_check_callback) X(_check_ssl_socket) X(_check_thread) X(close) X(connect) X(connection_lost)     \
+  X(connection_made) X(context) X(create_future) X(_current_handle) X(data_received)                  \
+  X(datagram_received) X(delay) X(_detach) X(done) X(_ensure_fd_no_transport) X(_ensure_resolved)     \
+  X(eof_received) X(error_received) X(family) X(fileno) X(flags) X(get_buffer) X(getaddrinfo)         \
+  X(getpeername) X(getsockname) X(gettimeout) X(host) X(loop) X(pause_writing) X(peername) X(pipe)    \
+  X(port) X(proto) X(_protocol_failed) X(recv) X(recv_into) X(recvfrom) X(recvfrom_into)              \
+  X(_report_slow) X(resume_writing) X(_run) X(send) X(sendto) X(set_exception) X(set_result)          \
+  X(setblocking) X(slow_callback_duration) X(socket) X(sockname) X(time) X(_transport_failed) X(type) \
+  X(when)
+// clang-format on
 
 struct Names {
 #define VELOOP_DECLARE(name) Ref<> name;

@@ -103,8 +103,8 @@ Ref<PyTypeObject> make_type(PyObject* module, const char* name, PyObject* base, 
   if constexpr (HasDict<T>) {
     const Py_ssize_t place = offset + static_cast<Py_ssize_t>(sizeof(T) + offsetof(DictAndWeakrefs, dict));
     members[0] = {"__dictoffset__", T_PYSSIZET, place, READONLY, nullptr};
-    members[1] = {"__weaklistoffset__", T_PYSSIZET, place + static_cast<Py_ssize_t>(sizeof(PyObject*)), READONLY,
-                  nullptr};
+    members[1] = {"__weaklistoffset__", T_PYSSIZET, place + static_cast<Py_ssize_t>(sizeof(PyObject*)),
+                  READONLY, nullptr};
     slots.push_back({Py_tp_members, members});
     slots.push_back({Py_tp_getattro, reinterpret_cast<void*>(&PyObject_GenericGetAttr)});
     slots.push_back({Py_tp_setattro, reinterpret_cast<void*>(&PyObject_GenericSetAttr)});

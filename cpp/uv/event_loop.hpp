@@ -11,7 +11,8 @@ namespace veloop::uv {
 struct RunThenClose {
   void operator()(uv_loop_t* loop) const noexcept {
     // Runs the close callbacks that are still due; only then does libuv agree to close.
-    while (uv_loop_close(loop) == UV_EBUSY) uv_run(loop, UV_RUN_NOWAIT);
+    while (uv_loop_close(loop) == UV_EBUSY)
+      uv_run(loop, UV_RUN_NOWAIT);
     delete loop;
   }
 };

@@ -54,12 +54,27 @@ class NativeSelector(selectors.BaseSelector):
         return selectors.SelectorKey(fileobj, fileobj, mask, None)
 
 
-def format_callback(handle: events.Handle, debug: bool) -> str:
+class ReadyQueue:
+    """What asyncio's cold code sees as the loop's queue of ready handles."""
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+
+    def __len__(self) -> int:
+        return self._loop._queue_lengths()[0]  # type: ignore[no-any-return]
+
+    def append(self, handle: events.Handle) -> None:
+        self._loop._add_callback(handle)
+
+    def clear(self) -> None:
+        """Nothing: closing the native loop drops what is queued."""
+
+
+def format_callback(handle: Any, debug: bool) -> str:
     """A handle's callback as asyncio's messages show it."""
-    callback, args = handle._callback, handle._args  # type: ignore[attr-defined]
-    if PY313:
-        return format_helpers._format_callback_source(callback, args, debug=debug)  # type: ignore[attr-defined,no-any-return,call-arg]
-    return format_helpers._format_callback_source(callback, args)  # type: ignore[attr-defined,no-any-return]
+    format_source: Any = format_helpers._format_callback_source  # type: ignore[attr-defined]
+    options = {"debug": debug} if PY313 else {}
+    return str(format_source(handle._callback, handle._args, **options))
 
 
 class Hooks(asyncio.SelectorEventLoop):
@@ -73,6 +88,14 @@ class Hooks(asyncio.SelectorEventLoop):
     _stopping: bool
 
     # -- scheduling through asyncio's own methods (BaseEventLoop.call_soon(loop, ...)) ends up here ------
+
+    @property
+    def _ready(self) -> ReadyQueue:
+        return ReadyQueue(self)
+
+    @_ready.setter
+    def _ready(self, queue: object) -> None:
+        """asyncio's constructor makes a queue of its own, which nobody needs."""
 
     def _call_soon(self, callback: Any, args: tuple[Any, ...], context: Any) -> events.Handle:
         return self.call_soon(callback, *args, context=context)
@@ -125,7 +148,9 @@ class Hooks(asyncio.SelectorEventLoop):
         context: contextvars.Context | None = None,
     ) -> None:
         ssl_arguments = (sslcontext, ssl_handshake_timeout, ssl_shutdown_timeout) if sslcontext else None
-        self._listeners[sock] = self._serve(protocol_factory, sock, server, backlog, ssl_arguments, context)
+        self._listeners[sock] = self._serve(  # type: ignore[attr-defined]
+            protocol_factory, sock, server, backlog, ssl_arguments, context
+        )
 
     def _stop_serving(self, sock: socket.socket) -> None:
         listener = self._listeners.pop(sock, None)
@@ -146,7 +171,7 @@ class Hooks(asyncio.SelectorEventLoop):
             logger.debug("%r got a new connection from %r: %r", server, peername, conn)
         sslcontext, handshake_timeout, shutdown_timeout = ssl_arguments or (None, None, None)
         # From Python 3.15 on a connection has a context of its own.
-        own_context = {} if context is None else {"context": context}
+        own_context: dict[str, Any] = {} if context is None else {"context": context}
         accept = self._accept_connection2(  # type: ignore[attr-defined]
             protocol_factory,
             conn,

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-from typing import TYPE_CHECKING, Any
-
 from . import _native
 from ._hooks import Hooks, NativeSelector
 from ._processes import Processes
 from ._signals import Signals
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class EventLoop(_native.Loop, Signals, Processes, Hooks):  # type: ignore[misc]

@@ -18,7 +18,10 @@ with warnings.catch_warnings():
 
 
 class EventLoopPolicy(_DefaultPolicy):  # type: ignore[misc,valid-type]
-    """asyncio's default policy, making veloop's loops: ``asyncio.set_event_loop_policy(EventLoopPolicy())``."""
+    """asyncio's default policy, making veloop's loops.
+
+    To be given to ``asyncio.set_event_loop_policy()``, on Pythons that have policies (before 3.16).
+    """
 
     _loop_factory = EventLoop
 

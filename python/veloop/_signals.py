@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVarTuple
 
 from . import _native
 from ._hooks import Hooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_Ts = TypeVarTuple("_Ts")
 
 # On Linux the native core sees that a signal interrupted its wait. libuv restarts such a wait, so where it
 # waits, Python's wake-up descriptor must end it.
@@ -21,7 +23,7 @@ _NEEDS_WAKEUP = _native.POLLER == "uv"
 class Signals(Hooks):
     """The signal methods of the loop."""
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[[*_Ts], object], *args: *_Ts) -> None:
         """Call ``callback(*args)`` in the loop when ``sig`` arrives (``asyncio.loop.add_signal_handler``).
 
         Raises TypeError for a coroutine function, ValueError for a number that is no signal, RuntimeError

@@ -18,7 +18,8 @@ SUPPORTED = ("3.11", "3.12", "3.13", "3.14", "3.15")
 _PROBE = """
 import importlib.util, json, os, sys, sysconfig
 print(json.dumps({
-    "executable": sys.executable,
+    # Of an active virtual environment (it may be one of ours) the interpreter that it was made from.
+    "executable": getattr(sys, "_base_executable", None) or sys.executable,
     "version": "%d.%d" % sys.version_info[:2] + ("t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""),
     "full_version": sys.version.split()[0],
     "prefix": sys.base_prefix,
