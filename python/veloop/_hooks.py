@@ -72,7 +72,7 @@ class ReadyQueue:
 
 def format_callback(handle: Any, debug: bool) -> str:
     """A handle's callback as asyncio's messages show it."""
-    format_source: Any = format_helpers._format_callback_source  # type: ignore[attr-defined]
+    format_source: Any = format_helpers._format_callback_source
     options = {"debug": debug} if PY313 else {}
     return str(format_source(handle._callback, handle._args, **options))
 
