@@ -15,6 +15,8 @@ from tools.dev.system_packages import Need
 
 ROOT = Path(__file__).parent.parent
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+# The interpreter itself, when the tests run in a virtual environment.
+OUTSIDE = getattr(sys, "_base_executable", None) or sys.executable
 
 
 def dev(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -67,13 +69,13 @@ def test_an_interpreter_that_does_not_run_is_passed_over(
     found = interpreters.find(HERE)
     interpreters.find.cache_clear()
     assert found is not None
-    assert found.executable == sys.executable
+    assert found.executable == OUTSIDE
 
 
-def test_an_interpreter_says_what_it_is() -> None:
+def test_an_interpreter_says_what_it_is_and_what_an_environment_was_made_from() -> None:
     here = interpreters.probe(sys.executable)
     assert here is not None
-    assert (here.version.rstrip("t"), here.executable) == (HERE, sys.executable)
+    assert (here.version.rstrip("t"), here.executable) == (HERE, OUTSIDE)
     assert here.has_own_tests
 
 
