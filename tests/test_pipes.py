@@ -102,6 +102,7 @@ async def test_an_error_in_data_received_is_reported(loop_errors):
 async def test_a_pipe_is_written():
     async with write_pipe() as (transport, protocol, reader):
         assert isinstance(transport, asyncio.WriteTransport)
+        assert isinstance(transport, asyncio.Transport)
         for data in (b"bytes ", bytearray(b"bytearray "), memoryview(b"memoryview"), b""):
             transport.write(data)
         transport.writelines([b" and", b" lines"])

@@ -218,8 +218,9 @@ PyObject* WritePipeTransport::repr(PyObject* self) {
 }
 
 py::Ref<PyTypeObject> make_write_pipe_type(PyObject* module) noexcept {
-  const auto asyncio = py::steal(PyImport_ImportModule("asyncio"));
-  const auto base = asyncio ? py::get_attr(asyncio.get(), "WriteTransport") : py::Ref<>();
+  // As asyncio's: by way of the mixin it is an asyncio.Transport, too.
+  const auto transports = py::steal(PyImport_ImportModule("asyncio.transports"));
+  const auto base = transports ? py::get_attr(transports.get(), "_FlowControlMixin") : py::Ref<>();
   if (!base) return {};
   return py::make_type<WritePipeTransport>(module, "veloop._native.WritePipeTransport", base.get(), kMethods,
                                            kGetSet, "The writing end of a pipe: asyncio.WriteTransport.");

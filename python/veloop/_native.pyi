@@ -39,7 +39,7 @@ class ReadPipeTransport(asyncio.ReadTransport):
     max_size: int
 
 @final
-class WritePipeTransport(asyncio.WriteTransport): ...
+class WritePipeTransport(asyncio.Transport): ...
 
 @disjoint_base
 class Loop:
