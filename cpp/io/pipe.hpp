@@ -4,6 +4,7 @@
 #include <Python.h>
 
 #include "base/owned_fd.hpp"
+#include "core/loop_type.hpp"
 #include "io/transport_base.hpp"
 #include "py/ref.hpp"
 
@@ -51,5 +52,20 @@ class PipeTransport : public TransportBase {
   // watches its own.
   base::OwnedFd duplicate_;
 };
+
+// The loop's hooks `_make_read_pipe_transport` and `_make_write_pipe_transport`:
+// (pipe, protocol, waiter=None, extra=None).
+template <class T>
+PyObject* make_pipe_transport(PyObject* self, PyObject* args, PyObject* keywords) {
+  static const char* const kNames[] = {"pipe", "protocol", "waiter", "extra", nullptr};
+  PyObject *file = nullptr, *protocol = nullptr, *waiter = Py_None, *extra = Py_None;
+  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OO", const_cast<char**>(kNames), &file, &protocol,
+                                   &waiter, &extra)) {
+    return nullptr;
+  }
+  core::Loop& loop = core::loop_of(self);
+  if (!core::check_open(loop)) return nullptr;
+  return T::make(loop, file, protocol, waiter, extra).release();
+}
 
 }  // namespace veloop::io

@@ -111,18 +111,6 @@ PyGetSetDef kGetSet[] = {
     {"max_size", max_size, nullptr, nullptr, nullptr}, {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
-PyObject* make_read_pipe_transport(PyObject* self, PyObject* args, PyObject* keywords) {
-  static const char* const kNames[] = {"pipe", "protocol", "waiter", "extra", nullptr};
-  PyObject *file = nullptr, *protocol = nullptr, *waiter = Py_None, *extra = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OO", const_cast<char**>(kNames), &file, &protocol,
-                                   &waiter, &extra)) {
-    return nullptr;
-  }
-  core::Loop& loop = core::loop_of(self);
-  if (!core::check_open(loop)) return nullptr;
-  return ReadPipeTransport::make(loop, file, protocol, waiter, extra).release();
-}
-
 }  // namespace
 
 PyObject* ReadPipeTransport::repr(PyObject* self) {
@@ -141,8 +129,8 @@ py::Ref<PyTypeObject> make_read_pipe_type(PyObject* module) noexcept {
 
 const std::vector<PyMethodDef>& read_pipe_methods() {
   static const std::vector<PyMethodDef> methods = {
-      {"_make_read_pipe_transport", as_method(make_read_pipe_transport), METH_VARARGS | METH_KEYWORDS,
-       nullptr},
+      {"_make_read_pipe_transport", as_method(make_pipe_transport<ReadPipeTransport>),
+       METH_VARARGS | METH_KEYWORDS, nullptr},
   };
   return methods;
 }

@@ -191,18 +191,6 @@ PyGetSetDef kGetSet[] = {
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
-PyObject* make_write_pipe_transport(PyObject* self, PyObject* args, PyObject* keywords) {
-  static const char* const kNames[] = {"pipe", "protocol", "waiter", "extra", nullptr};
-  PyObject *file = nullptr, *protocol = nullptr, *waiter = Py_None, *extra = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OO", const_cast<char**>(kNames), &file, &protocol,
-                                   &waiter, &extra)) {
-    return nullptr;
-  }
-  core::Loop& loop = core::loop_of(self);
-  if (!core::check_open(loop)) return nullptr;
-  return WritePipeTransport::make(loop, file, protocol, waiter, extra).release();
-}
-
 }  // namespace
 
 PyObject* WritePipeTransport::repr(PyObject* self) {
@@ -228,8 +216,8 @@ py::Ref<PyTypeObject> make_write_pipe_type(PyObject* module) noexcept {
 
 const std::vector<PyMethodDef>& write_pipe_methods() {
   static const std::vector<PyMethodDef> methods = {
-      {"_make_write_pipe_transport", as_method(make_write_pipe_transport), METH_VARARGS | METH_KEYWORDS,
-       nullptr},
+      {"_make_write_pipe_transport", as_method(make_pipe_transport<WritePipeTransport>),
+       METH_VARARGS | METH_KEYWORDS, nullptr},
   };
   return methods;
 }
