@@ -121,8 +121,11 @@ async def test_a_paused_transport_in_a_cycle_is_collected(loop):
             warnings.simplefilter("always")
             del transport, protocol
             gc.collect()
-        assert gone() is None
         assert any("unclosed transport" in str(warning.message) for warning in caught)
+        # The recorded warning holds the transport that it is about, which Python 3.15 takes seriously.
+        caught.clear()
+        gc.collect()
+        assert gone() is None
         assert await read_to_end(far) == b""
 
 
