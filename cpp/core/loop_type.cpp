@@ -6,8 +6,12 @@
 #include "core/arguments.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/method.hpp"
 
 namespace veloop::core {
+
+using py::as_method;
+using py::none_unless_error;
 
 namespace {
 
@@ -210,8 +214,6 @@ PyObject* write_to_self(PyObject* self, PyObject*) {
   Py_RETURN_NONE;
 }
 
-PyObject* none_unless_error(bool ok) { return ok ? py::new_ref(Py_None) : nullptr; }
-
 PyObject* run_once(PyObject* self, PyObject*) { return none_unless_error(loop_of(self).run_once()); }
 PyObject* run_turns(PyObject* self, PyObject*) {
   return none_unless_error(loop_of(self).run_until_stopped());
@@ -310,11 +312,6 @@ PyTypeObject* native_base(PyTypeObject* type) noexcept {
   }
   PyErr_SetString(PyExc_TypeError, "not a veloop event loop type");
   return nullptr;
-}
-
-template <class F>
-PyCFunction as_method(F* function) noexcept {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
 }
 
 }  // namespace

@@ -5,12 +5,14 @@
 #include "core/loop_type.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/method.hpp"
 
 namespace veloop::io {
 
 using core::kNothing;
 using core::kReadable;
 using core::kWritable;
+using py::as_method;
 
 void ForeignFd::on_events(unsigned events) noexcept {
   py::guard([&] {
@@ -271,11 +273,6 @@ PyObject* watched(PyObject* self, PyObject* file_object) {
     const unsigned interest = Descriptors::of(core::loop_of(self)).interest(fd);
     return Py_BuildValue("(ii)", (interest & kReadable) != 0, (interest & kWritable) != 0);
   });
-}
-
-template <class F>
-PyCFunction as_method(F* function) noexcept {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
 }
 
 }  // namespace

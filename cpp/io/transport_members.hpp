@@ -7,18 +7,16 @@
 
 #include "io/transport_base.hpp"
 #include "py/error.hpp"
+#include "py/method.hpp"
 #include "py/type.hpp"
 
 namespace veloop::io {
 
-inline PyObject* none_unless_error(bool ok) noexcept { return ok ? py::new_ref(Py_None) : nullptr; }
+using py::as_method;
+using py::none_unless_error;
+
 inline PyObject* or_none(PyObject* object) noexcept {
   return py::new_ref(object != nullptr ? object : Py_None);
-}
-
-template <class F>
-PyCFunction as_method(F* function) noexcept {
-  return reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(function));
 }
 
 // get_extra_info(name, default=None)
