@@ -6,10 +6,13 @@ import argparse
 import shutil
 import sys
 import time
+from collections.abc import Callable
 
 from tools.dev import interpreters, lint, package_build, system_packages
 from tools.dev.environment import ENVIRONMENTS, Environment
 from tools.dev.steps import ROOT, Failed, run_in_view, say, step
+
+Command = Callable[[Environment, list[str]], int]
 
 HELP = """\
 usage: ./dev COMMAND [--python X.Y] [arguments]
@@ -18,12 +21,19 @@ usage: ./dev COMMAND [--python X.Y] [arguments]
   test [pytest args]   build, install and run the whole test suite, with real services
   lint [--fix]         formatters, linters, type checks, clang-tidy
   bench [args]         the benchmarks (./dev bench --help lists what they take)
+  conformance [args]   CPython's own asyncio tests, with veloop as the loop
+  differential [args]  made-up programs on veloop and on asyncio: the same events, errors and log records
+  faults [args]        every system call fails in turn, every await is cancelled: the same outcome as asyncio's
+  soak [args]          millions of connections, callbacks and timers: no growth
+  sanitize [args]      the test suite with the address and undefined-behaviour sanitizers
+  debug [args]         the test suite with a debug build of CPython
   build                build veloop and install it into its virtual environment
   clean                remove what the other commands made
   help                 this text
 
 --python X.Y takes that Python (from PATH or pyenv), --python all (test, build) each one that is found;
-without it, the Python that ./dev itself found. Missing system packages are installed with apt-get or brew.
+without it, the Python that ./dev itself found. conformance, differential, faults, soak, sanitize and debug take
+--record, which puts their figures into docs/CONFORMANCE.md. Missing system packages are installed with apt-get or brew.
 """
 
 
@@ -36,8 +46,7 @@ def main(arguments: list[str]) -> int:
         return 0
     if command == "clean":
         return clean()
-    commands = {"build": build, "test": test, "lint": run_lint, "bench": bench, "demo": demo}
-    if command not in commands:
+    if command not in COMMANDS:
         print(f"./dev: there is no command {command!r}\n\n{HELP}", end="", file=sys.stderr)
         return 2
     options, rest = parser.parse_known_args(rest)
@@ -45,7 +54,7 @@ def main(arguments: list[str]) -> int:
     codes = []
     for interpreter in interpreters.choose(options.python):
         say(f"{command}: {interpreter}")
-        codes.append(commands[command](Environment(interpreter), rest))
+        codes.append(COMMANDS[command](Environment(interpreter), rest))
     say(f"{command}: {'failed' if any(codes) else 'finished'} after {time.monotonic() - started:.0f} s")
     return max(codes)
 
@@ -89,6 +98,29 @@ def bench(environment: Environment, arguments: list[str]) -> int:
 def demo(environment: Environment, arguments: list[str]) -> int:
     prepare(environment, "demo", with_services=True)
     return run_in_view([environment.python, "-m", "tools.demo", *arguments], environment.variables)
+
+
+def tool(name: str) -> Command:
+    """The command that runs ``tools/NAME`` in an environment that has what the tests need."""
+
+    def command(environment: Environment, arguments: list[str]) -> int:
+        prepare(environment, "test", with_services=True)
+        return run_in_view([environment.python, "-m", f"tools.{name}", *arguments], environment.variables)
+
+    return command
+
+
+COMMANDS: dict[str, Command] = {
+    "build": build,
+    "test": test,
+    "lint": run_lint,
+    "bench": bench,
+    "demo": demo,
+    "conformance": tool("conformance"),
+    "differential": tool("differential"),
+    "faults": tool("faults"),
+    "soak": tool("soak"),
+}
 
 
 def clean() -> int:

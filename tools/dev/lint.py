@@ -41,7 +41,7 @@ def _checks(environment: Environment, fix: bool) -> Iterator[Check]:
     format_mode: list[str | Path] = ["-i"] if fix else ["--dry-run", "-Werror"]
     yield Check("ruff check", [[tool / "ruff", "check", *(["--fix"] if fix else []), "."]])
     yield Check("ruff format", [[tool / "ruff", "format", *([] if fix else ["--check"]), "."]])
-    yield Check("mypy", [[tool / "mypy"], [tool / "mypy", "--package", "tools.dev"]])
+    yield Check("mypy", [[tool / "mypy"], [tool / "mypy", "--package", "tools"]])
     yield Check("stubtest", [[tool / "stubtest", "veloop._native", "--allowlist", STUBTEST_ALLOWED]])
     yield Check("clang-format", [[tool / "clang-format", *format_mode, *cpp]] if cpp else [])
     yield Check("headers compile alone", [["cmake", "--build", build, "--target", "checkheaders"]])
