@@ -15,6 +15,7 @@ from harness.model import Load, Parameters, Work
 
 Offers = Mapping[str, Callable[[], object]]
 FOLDER = Path(__file__).parent.parent / "workloads"
+SERVICES = ("postgres", "redis")
 
 
 def _readable(name: str, value: object) -> str:
@@ -56,9 +57,20 @@ class Workload:
         """Whether threads share the work, so that pinning it to one core would measure something else."""
         return bool(getattr(self.module, "THREADS", False))
 
+    @property
+    def rounds(self) -> int:
+        """How often it is measured at most; fewer where the figure hardly varies but takes long."""
+        return int(getattr(self.module, "ROUNDS", 1000))
+
+    @property
+    def services(self) -> list[str]:
+        """The real servers that it works with."""
+        return [name for name in SERVICES if name in inspect.signature(self.module.prepare).parameters]
+
     def points(self, whole_grid: bool = False) -> Iterator[Parameters]:
         grid: dict[str, list[object]] = self.module.GRID
-        values = [choices if whole_grid else choices[:1] for choices in grid.values()]
+        shown: dict[str, int] = getattr(self.module, "SHOWN", {})
+        values = [choices if whole_grid else choices[: shown.get(name, 1)] for name, choices in grid.items()]
         for combination in itertools.product(*values):
             yield dict(zip(grid, combination, strict=True))
 

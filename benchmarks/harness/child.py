@@ -24,6 +24,7 @@ def measure(task: Task) -> Measurement:
         return measure_limit(load, task)
 
     programs.pin(task.server_core)
+    programs.allow_descriptors()
     new_loop = loops.resolve(task.loop).load()
     loop = new_loop()
     reported: list[object] = []
@@ -47,7 +48,10 @@ def _measure_on(
     with ExitStack() as helpers:
         offers = {
             "new_loop": lambda: new_loop,
+            "loop_spec": lambda: loops.resolve(task.loop),
             "echo_server": lambda: helpers.enter_context(programs.limit_server(task.load_core))[0],
+            "http_server": lambda: helpers.enter_context(programs.limit_server(task.load_core, "http"))[0],
+            **{name: lambda name=name: task.services[name] for name in catalogue.SERVICES},
         }
         work = workload.prepare(loop, offers, task.parameters)
         if isinstance(work, Timed):

@@ -14,6 +14,7 @@ from harness import programs
 from harness.model import Load, Measurement, Sampled, Served, Task, Timed
 
 PERCENTILES = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
+COMPARED = "p99"  # of the rows that show percentiles
 
 
 def measure_timed(work: Timed, seconds: float) -> Measurement:
@@ -46,19 +47,21 @@ def measure_sampled(work: Sampled, seconds: float) -> Measurement:
     ordered = sorted(sample * 1e6 for sample in samples)
     latency = {name: _percentile(ordered, percent) for name, percent in PERCENTILES.items()}
     return Measurement(
-        value=latency["p50"],
+        value=latency[COMPARED if work.shown else "p50"],
         unit=work.unit,
         higher_is_better=False,
         operations=len(samples),
         seconds=elapsed,
-        cpu_us_per_op=cpu / len(samples) * 1e6,
-        latency_us=latency,
+        cpu_us_per_op=cpu / len(samples) * 1e6 if work.counts_cpu else 0.0,
+        latency_us={**latency, "min": ordered[0]} if work.shown else {},
+        shown=work.shown,
     )
 
 
 def from_load_report(load: Load, report: dict[str, Any]) -> Measurement:
     """Chooses the row's figure among those the load generator gives."""
     bulk = load.mode in {"sink", "source"}
+    rated = not bulk and load.result != "server_memory"
     operations = report["bytes"] // load.size if bulk else report["rounds"]
     if not operations:
         raise RuntimeError("no round trip was completed in the measured time")
@@ -67,15 +70,18 @@ def from_load_report(load: Load, report: dict[str, Any]) -> Measurement:
         "rounds": (operations / report["seconds"], "op/s"),
         "bytes": (report["bytes"] / report["seconds"], "B/s"),
         "server_cpu": (cpu_us, "µs CPU"),
+        "latency": (report[f"{COMPARED}_us"], "µs"),
+        "server_memory": (report["server_memory_growth"] / load.connections, "B"),
     }[load.result]
     return Measurement(
         value=value,
         unit=unit,
-        higher_is_better=load.result != "server_cpu",
+        higher_is_better=load.result in {"rounds", "bytes"},
         operations=operations,
         seconds=report["seconds"],
         cpu_us_per_op=cpu_us,
-        latency_us={} if bulk else {name: report[f"{name}_us"] for name in PERCENTILES},
+        latency_us={name: report[f"{name}_us"] for name in PERCENTILES} if rated else {},
+        shown=tuple(PERCENTILES) if load.result == "latency" else (),
     )
 
 
@@ -97,7 +103,7 @@ def measure_served(loop: asyncio.AbstractEventLoop, work: Served, task: Task) ->
 
 
 def measure_limit(load: Load, task: Task) -> Measurement:
-    with programs.limit_server(task.server_core) as (address, pid):
+    with programs.limit_server(task.server_core, load.socket) as (address, pid):
         running = programs.RunningLoad(load, address, task.seconds, task.load_core, pid)
         running.wait()
         return from_load_report(load, running.finish())

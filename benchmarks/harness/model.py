@@ -2,11 +2,15 @@
 
 A workload is a module in ``workloads/``. Its docstring's first line is the row's title; ``GRID`` maps each
 parameter to its values, of which the first make the row shown by default; ``prepare(loop, **parameters)``
-returns one of the three kinds of work below. A parameter of ``prepare`` named ``new_loop`` gets the factory
-of the loop under test, one named ``echo_server`` the address of a C echo server on the other core.
+returns one of the three kinds of work below. Parameters of ``prepare`` with these names are offered:
 
-Optional are ``ORDER`` (the row's place), ``THREADS`` (do not pin) and ``limit(**parameters)``, the load under
-which the C echo server is the row's limit.
+- ``new_loop``: the factory of the loop under test, ``loop_spec``: its module and name;
+- ``echo_server``, ``http_server``: the address of a C server on the other core;
+- ``postgres``, ``redis``: the URL of a real server, started once for the whole run.
+
+Optional are ``ORDER`` (the row's place), ``THREADS`` (do not pin), ``SHOWN`` (of a parameter, how many of its
+values are rows by default), ``ROUNDS`` (at most so many, for a figure that does not vary) and
+``limit(**parameters)``, the load under which the C server is the row's limit.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-Address = tuple[str, int]
+Address = tuple[str, int] | str  # a host and a port, or a path
 Parameters = dict[str, Any]
 
 
@@ -34,22 +38,28 @@ class Timed:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A distribution rather than a rate: ``run`` returns seconds, one value per sample; less is better."""
+    """A distribution rather than a rate: ``run`` returns seconds, one value per sample; less is better.
+
+    The table shows the percentiles ``shown`` and compares the 99th; without any, the median is shown and compared.
+    """
 
     run: Callable[[], Sequence[float]]
     close: Callable[[], None] = nothing_to_close
     unit: str = "µs"
+    shown: tuple[str, ...] = ()
+    counts_cpu: bool = True  # whether the CPU time of this process is that of the work
 
 
 @dataclass(frozen=True)
 class Load:
     """What the C load generator does to a server, and which of its figures is the row's result."""
 
-    mode: Literal["echo", "http", "connect", "sink", "source"]
+    mode: Literal["echo", "http", "websocket", "connect", "sink", "source", "idle"]
     connections: int = 10
     size: int = 1024
     tls: bool = False
-    result: Literal["rounds", "bytes", "server_cpu"] = "rounds"
+    socket: Literal["tcp", "udp", "unix"] = "tcp"
+    result: Literal["rounds", "bytes", "server_cpu", "latency", "server_memory"] = "rounds"
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class Served:
 
 
 Work = Timed | Sampled | Served
+CLOCK_TOLERANCE_US = 1.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,14 @@ class Measurement:
     seconds: float = 0.0
     cpu_us_per_op: float = 0.0
     latency_us: dict[str, float] = field(default_factory=dict)
+    shown: Sequence[str] = ()  # of the latencies, those that the table shows instead of the value
     error: str = ""
+
+    @property
+    def early_us(self) -> float:
+        """By how much a timer fired too early at worst; the clocks' own differences do not count."""
+        earliest = -self.latency_us.get("min", 0.0)
+        return earliest if earliest > CLOCK_TOLERANCE_US else 0.0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -96,6 +114,7 @@ class Task:
     seconds: float
     server_core: int | None = None
     load_core: int | None = None
+    services: dict[str, str] = field(default_factory=dict)  # URLs by name
 
 
 LIMIT = "C"  # the pseudo-loop: a plain C server under the same load

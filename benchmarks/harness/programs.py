@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import shlex
 import shutil
 import subprocess
@@ -60,17 +61,27 @@ def pin(core: int | None, pid: int = 0) -> None:
         os.sched_setaffinity(pid, {core})
 
 
+def allow_descriptors() -> None:
+    """The soft limit is often too low for ten thousand connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def target(load: Load, address: Address) -> str:
+    """The address as the load generator wants it."""
+    return f"unix:{address}" if isinstance(address, str) else f"{load.socket}:{address[0]}:{address[1]}"
+
+
 class RunningLoad:
     """The load generator at work. Its connections stay open until ``finish``."""
 
     def __init__(
         self, load: Load, address: Address, seconds: float, core: int | None, server_pid: int
     ) -> None:
-        host, port = address
         command = [str(load_generator(load.tls)), "-k", "-c", str(load.connections), "-s", str(load.size)]
         command += ["-d", str(seconds), "-w", str(min(0.3, seconds / 2)), "-p", str(server_pid)]
         self._process = subprocess.Popen(
-            [*command, load.mode, host, str(port)],
+            [*command, load.mode, target(load, address)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -93,14 +104,19 @@ class RunningLoad:
 
 
 @contextmanager
-def limit_server(core: int | None) -> Iterator[tuple[Address, int]]:
-    """A plain C echo server on libuv; gives its address and process id."""
+def limit_server(core: int | None, kind: str = "tcp") -> Iterator[tuple[Address, int]]:
+    """A plain C server on libuv: ``tcp``, ``udp`` and ``unix`` echo, ``http`` answers. Its address and process id."""
     program = _compile("limit_server", ["limit_server.c"], ["libuv"])
-    process = subprocess.Popen([str(program)], stdout=subprocess.PIPE, text=True)
-    try:
-        pin(core, process.pid)
-        assert process.stdout is not None
-        yield ("127.0.0.1", int(process.stdout.readline())), process.pid
-    finally:
-        process.kill()
-        process.communicate()
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/socket"
+        process = subprocess.Popen(
+            [str(program), f"unix:{path}" if kind == "unix" else kind], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            pin(core, process.pid)
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            yield path if kind == "unix" else ("127.0.0.1", port), process.pid
+        finally:
+            process.kill()
+            process.communicate()

@@ -17,6 +17,8 @@ def quantity(value: float, unit: str) -> str:
     """A figure in the unit that reads well: 3.07 M/s, 44.0 k/s, 3.66 GiB/s, 60.1 µs."""
     if unit == "B/s":
         return f"{value / 2**30:.2f} GiB/s"
+    if unit == "B":
+        return f"{value / 1024:.2f} KiB"
     if unit.startswith("µs"):
         return f"{value / 1e3:.2f} ms" if abs(value) >= 1e3 else f"{value:.1f} µs"
     for factor, prefix in ((1e6, " M"), (1e3, " k")):
@@ -34,9 +36,14 @@ def _spread_cell(row: Row, loop: str, baseline: str) -> str:
     return f"{ratio.median:.2f}x ({ratio.low:.2f}..{ratio.high:.2f})"
 
 
-def _lateness_cell(row: Row, loop: str) -> str:
-    p50, p99 = (row.latency_us(loop, name) or 0.0 for name in ("p50", "p99"))
-    return f"{quantity(p50, 'µs')} / {quantity(p99, 'µs')}"
+def _percentiles_cell(row: Row, loop: str, baseline: str) -> str:
+    """Absolute for every loop; the ratio is that of the 99th percentile."""
+    values = [row.latency_us(loop, name) or 0.0 for name in row.results[loop][0].shown]
+    cell = " / ".join(f"{value:.0f}" for value in values) + " µs"
+    if early := row.early_us(loop):
+        return f"{cell}, early by {early:.0f} µs"
+    ratio = row.ratio(loop, baseline)
+    return cell if ratio is None or loop == baseline else f"{cell} ({ratio.median:.2f}x)"
 
 
 class Footnotes:
@@ -65,8 +72,8 @@ def result_table(rows: Sequence[Row], loops: Sequence[str], baseline: str, notes
                 cells.append("")
             elif error := row.error(loop):
                 cells.append(f"fails {notes.mark(f'{loop}: {error}')}")
-            elif row.results[loop][0].unit == "µs":
-                cells.append(_lateness_cell(row, loop))
+            elif row.results[loop][0].shown:
+                cells.append(_percentiles_cell(row, loop, baseline))
             else:
                 cells.append(_spread_cell(row, loop, baseline))
         table.append(cells)
@@ -86,12 +93,16 @@ def detail_table(
 
 def cpu_cell(row: Row, loop: str, baseline: str) -> str:
     """CPU time, and how many times less it is than the baseline's: steadier than a rate on a busy machine."""
+    if not row.cpu_us(loop).median:
+        return ""
     used = f"{row.cpu_us(loop).median:.3g} µs"
     ratio = row.cpu_ratio(loop, baseline)
     return used if ratio is None or loop == baseline else f"{used} ({ratio.median:.2f}x)"
 
 
 def latency_cell(row: Row, loop: str) -> str:
+    if row.results[loop][0].shown:
+        return ""  # they are in the row itself
     latencies = [row.latency_us(loop, name) for name in ("p50", "p99", "p999")]
     return " / ".join(f"{value:.0f}" for value in latencies if value is not None)
 

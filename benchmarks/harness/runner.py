@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.catalogue import Workload
 from harness.loops import LoopSpec
 from harness.model import LIMIT, Measurement, Parameters, Task
+from harness.services import Services
 from harness.summary import Row
 
 HOME = Path(__file__).parent.parent
@@ -73,11 +74,17 @@ def _inherited_path() -> list[str]:
     return [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
 
 
-def make_task(workload: Workload, parameters: Parameters, loop: str, seconds: float) -> Task:
+def make_task(
+    workload: Workload,
+    parameters: Parameters,
+    loop: str,
+    seconds: float,
+    services: Mapping[str, str] | None = None,
+) -> Task:
     server_core, load_core = cores()
     if workload.uses_threads:
         server_core = None
-    return Task(loop, workload.name, parameters, seconds, server_core, load_core)
+    return Task(loop, workload.name, parameters, seconds, server_core, load_core, dict(services or {}))
 
 
 def contestants(settings: Settings, workload: Workload, parameters: Parameters) -> dict[str, str]:
@@ -88,24 +95,40 @@ def contestants(settings: Settings, workload: Workload, parameters: Parameters) 
 
 
 def count(settings: Settings, workloads: Sequence[Workload]) -> int:
-    points = [(workload, point) for workload in workloads for point in workload.points(settings.whole_grid)]
-    return settings.rounds * sum(len(contestants(settings, *point)) for point in points)
+    return sum(
+        min(settings.rounds, workload.rounds) * len(contestants(settings, workload, point))
+        for workload in workloads
+        for point in workload.points(settings.whole_grid)
+    )
 
 
 def run(settings: Settings, workloads: Sequence[Workload], on_step: Callable[[Step], None]) -> Iterator[Row]:
     """Row by row. Within a row the loops take turns, and each round starts with another loop, so that a slow
     spell of the machine falls on all of them."""
-    for workload in workloads:
-        for parameters in workload.points(settings.whole_grid):
-            told = contestants(settings, workload, parameters)
-            names = list(told)
-            row = Row(workload.name, workload.title(parameters), parameters, {name: [] for name in names})
-            for number in range(settings.rounds):
-                first = number % len(names)
-                for name in names[first:] + names[:first]:
-                    if number and row.error(name):
-                        continue  # it failed before, it would fail again
-                    result = measure_in_child(make_task(workload, parameters, told[name], settings.seconds))
-                    row.results[name].append(result)
-                    on_step(Step(row, name, number, result))
-            yield row
+    with Services(cores()[1]) as services:
+        for workload in workloads:
+            for parameters in workload.points(settings.whole_grid):
+                yield _run_row(settings, workload, parameters, services, on_step)
+
+
+def _run_row(
+    settings: Settings,
+    workload: Workload,
+    parameters: Parameters,
+    services: Services,
+    on_step: Callable[[Step], None],
+) -> Row:
+    told = contestants(settings, workload, parameters)
+    names = list(told)
+    row = Row(workload.name, workload.title(parameters), parameters, {name: [] for name in names})
+    urls, unavailable = services.urls(workload.services)
+    for number in range(min(settings.rounds, workload.rounds)):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            if number and row.error(name):
+                continue  # it failed before, it would fail again
+            task = make_task(workload, parameters, told[name], settings.seconds, urls)
+            result = Measurement(error=unavailable) if unavailable else measure_in_child(task)
+            row.results[name].append(result)
+            on_step(Step(row, name, number, result))
+    return row

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from harness.model import Address, Load, Served
 
@@ -50,6 +51,45 @@ def serve_protocol(
     def close() -> None:
         server.close()
         finish_tasks(loop)
+
+    return Served(address, load, close)
+
+
+def serve_unix(
+    loop: asyncio.AbstractEventLoop, factory: Callable[[], asyncio.BaseProtocol], load: Load
+) -> Served:
+    folder = tempfile.TemporaryDirectory()
+    path = f"{folder.name}/socket"
+    server = loop.run_until_complete(loop.create_unix_server(factory, path, backlog=BACKLOG))
+
+    def close() -> None:
+        server.close()
+        finish_tasks(loop)
+        folder.cleanup()
+
+    return Served(path, load, close)
+
+
+def serve_uvicorn(loop: asyncio.AbstractEventLoop, application: Any, load: Load) -> Served:
+    import httptools  # noqa: F401  (uvicorn would fall back to another parser without a word)
+    import uvicorn
+
+    listener, address = listening_socket()
+    config = uvicorn.Config(
+        application, http="httptools", lifespan="off", log_level="error", access_log=False, backlog=BACKLOG
+    )
+    server = uvicorn.Server(config)
+    serving = loop.create_task(server.serve(sockets=[listener]))
+
+    async def started() -> None:
+        while not server.started:
+            await asyncio.sleep(0.01)
+
+    loop.run_until_complete(started())
+
+    def close() -> None:
+        server.force_exit = server.should_exit = True
+        loop.run_until_complete(serving)
 
     return Served(address, load, close)
 

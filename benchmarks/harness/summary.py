@@ -47,14 +47,17 @@ class Row:
         known = [result.latency_us[percentile] for result in self.results[loop] if result.latency_us]
         return statistics.median(known) if known else None
 
+    def early_us(self, loop: str) -> float:
+        return max(result.early_us for result in self.results[loop])
+
     def ratio(self, loop: str, baseline: str) -> Spread | None:
         """How many times better than the baseline, from pairs of the same round: more is always better.
 
-        None when one of them has no figure, or one that is not positive (a timer that fires early).
+        None when one of them has no figure, or one that is not positive, or timers that fire early.
         """
 
         def gain(ours: Measurement, theirs: Measurement) -> float:
-            if ours.value <= 0 or theirs.value <= 0:
+            if ours.value <= 0 or theirs.value <= 0 or ours.early_us or theirs.early_us:
                 return 0.0
             return ours.value / theirs.value if ours.higher_is_better else theirs.value / ours.value
 

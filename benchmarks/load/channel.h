@@ -1,10 +1,11 @@
-// One client connection as the load generator sees it. Two implementations of the same five functions, plain TCP and
-// TLS; the program is linked with one of them.
+// One client connection as the load generator sees it. Two implementations of the same five functions, plain
+// and TLS; the program is linked with one of them.
 #pragma once
-#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+
+#include "target.h"
 
 typedef struct {
   int fd;
@@ -16,7 +17,7 @@ enum { kBlocked = -1, kLost = -2 };
 
 // Connected and non-blocking on return. A TLS handshake takes place within the first sends and receives.
 // False with errno set when the server cannot be reached.
-bool channel_open(Channel* channel, const struct sockaddr_in* address);
+bool channel_open(Channel* channel, const Target* target);
 
 // Bytes taken, kBlocked or kLost.
 ssize_t channel_send(Channel* channel, const char* data, size_t size);

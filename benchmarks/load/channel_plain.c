@@ -1,13 +1,11 @@
-// Plain TCP.
+// The socket as it is: TCP, UDP or Unix.
 #include "channel.h"
 
 #include <errno.h>
 #include <sys/socket.h>
 
-#include "tcp.h"
-
-bool channel_open(Channel* channel, const struct sockaddr_in* address) {
-  channel->fd = tcp_connect(address);
+bool channel_open(Channel* channel, const Target* target) {
+  channel->fd = target_connect(target);
   return channel->fd >= 0;
 }
 
@@ -18,7 +16,8 @@ ssize_t channel_send(Channel* channel, const char* data, size_t size) {
   return errno == EAGAIN ? kBlocked : kLost;
 }
 
-// MSG_TRUNC makes TCP drop the bytes without copying them: a sink must not be slower than its server.
+// MSG_TRUNC makes TCP drop the bytes without copying them (Unix sockets ignore it): a sink must not be slower
+// than its server.
 ssize_t channel_receive(Channel* channel, char* buffer, size_t size, bool discard) {
   ssize_t received = recv(channel->fd, buffer, size, discard ? MSG_TRUNC : 0);
   if (received >= 0) return received;
@@ -30,4 +29,4 @@ bool channel_has_buffered(const Channel* channel) {
   return false;
 }
 
-void channel_reset(Channel* channel) { tcp_reset(channel->fd); }
+void channel_reset(Channel* channel) { target_disconnect(channel->fd); }

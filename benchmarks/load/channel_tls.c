@@ -1,13 +1,11 @@
-// TLS by OpenSSL over the same socket. Certificates are not verified and sessions not resumed: each connection pays for
-// a full handshake, and the cost measured is the server's.
+// TLS by OpenSSL over the same socket. Certificates are not verified and sessions not resumed: each
+// connection pays for a full handshake, and the cost measured is the server's.
 #include "channel.h"
 
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <signal.h>
 #include <stdlib.h>
-
-#include "tcp.h"
 
 static SSL_CTX* context(void) {
   static SSL_CTX* shared;
@@ -19,8 +17,8 @@ static SSL_CTX* context(void) {
   return shared;
 }
 
-bool channel_open(Channel* channel, const struct sockaddr_in* address) {
-  channel->fd = tcp_connect(address);
+bool channel_open(Channel* channel, const Target* target) {
+  channel->fd = target_connect(target);
   if (channel->fd < 0) return false;
   channel->session = SSL_new(context());
   SSL_set_fd(channel->session, channel->fd);
@@ -54,5 +52,5 @@ bool channel_has_buffered(const Channel* channel) { return SSL_pending(channel->
 
 void channel_reset(Channel* channel) {
   SSL_free(channel->session);
-  tcp_reset(channel->fd);
+  target_disconnect(channel->fd);
 }

@@ -1,18 +1,20 @@
 // The limit that any event loop on libuv runs into: an echo server in plain C.
 //
-// libuv says when a connection is readable (uv_poll_t); recv and send are called on the spot with one shared buffer,
-// because nothing is kept between two messages. Only what the kernel would not take at once is stored, and while
-// something is stored the connection is not read. Prints its port on the first line.
+//   limit_server tcp|http|udp|unix:PATH
+//
+// http answers whatever it receives with the same small response: the server for clients of that kind.
+//
+// libuv says when a connection is readable (uv_poll_t); recv and send are called on the spot with one shared
+// buffer, because nothing is kept between two messages. Only what the kernel would not take at once is
+// stored, and while something is stored the connection is not read. Prints its port on the first line (0 for
+// a path).
 #define _GNU_SOURCE
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <sys/resource.h>
 #include <uv.h>
+
+#include "target.h"
 
 enum { kBufferSize = 256 * 1024, kBacklog = 1024 };
 
@@ -24,6 +26,9 @@ typedef struct {
 } Connection;
 
 static char buffer[kBufferSize];
+static const char kResponse[] =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
+static bool is_http;
 
 static void on_event(uv_poll_t* poll, int status, int events);
 
@@ -50,6 +55,7 @@ static void echo_once(Connection* connection) {
   ssize_t received = recv(connection->fd, buffer, sizeof buffer, 0);
   if (received < 0 && errno == EAGAIN) return;
   if (received <= 0) return drop(connection);
+  if (is_http) memcpy(buffer, kResponse, (size_t)(received = sizeof kResponse - 1));
   ssize_t sent = send_some(connection->fd, buffer, (size_t)received);
   if (sent < 0) return drop(connection);
   if (sent == received) return;
@@ -75,8 +81,10 @@ static void on_event(uv_poll_t* poll, int status, int events) {
   Connection* connection = (Connection*)poll;
   (void)events;
   if (status < 0) return drop(connection);
-  if (connection->stored) send_stored(connection);
-  else echo_once(connection);
+  if (connection->stored)
+    send_stored(connection);
+  else
+    echo_once(connection);
 }
 
 static void on_connections(uv_poll_t* listener, int status, int events) {
@@ -92,12 +100,37 @@ static void on_connections(uv_poll_t* listener, int status, int events) {
   }
 }
 
-int main(void) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  socklen_t size = sizeof address;
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (bind(fd, (struct sockaddr*)&address, size) || listen(fd, kBacklog) ||
-      getsockname(fd, (struct sockaddr*)&address, &size)) {
+static void on_datagrams(uv_poll_t* poll, int status, int events) {
+  (void)status, (void)events;
+  int fd = (int)(intptr_t)poll->data;
+  struct sockaddr_in from;
+  socklen_t size = sizeof from;
+  ssize_t received = recvfrom(fd, buffer, sizeof buffer, 0, (struct sockaddr*)&from, &size);
+  if (received >= 0) sendto(fd, buffer, (size_t)received, 0, (struct sockaddr*)&from, size);
+}
+
+static int bound_socket(const char* kind, Target* target) {
+  const char* text = strncmp(kind, "unix:", 5) == 0 ? kind
+                     : strcmp(kind, "udp")          ? "tcp:127.0.0.1:0"
+                                                    : "udp:127.0.0.1:0";
+  if (!target_parse(text, target)) return -1;
+  int fd = socket(target->address.any.sa_family, target->type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0 || bind(fd, &target->address.any, target->size)) return -1;
+  if (target->type == SOCK_STREAM && listen(fd, kBacklog)) return -1;
+  target->size = sizeof target->address;
+  return getsockname(fd, &target->address.any, &target->size) ? -1 : fd;
+}
+
+int main(int argc, char** argv) {
+  const char* kind = argc > 1 ? argv[1] : "tcp";
+  struct rlimit descriptors;
+  getrlimit(RLIMIT_NOFILE, &descriptors);
+  descriptors.rlim_cur = descriptors.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &descriptors);
+  is_http = strcmp(kind, "http") == 0;
+  Target target;
+  int fd = bound_socket(kind, &target);
+  if (fd < 0) {
     perror("limit_server");
     return 1;
   }
@@ -105,8 +138,8 @@ int main(void) {
   uv_poll_t listener;
   uv_poll_init(loop, &listener, fd);
   listener.data = (void*)(intptr_t)fd;
-  uv_poll_start(&listener, UV_READABLE, on_connections);
-  printf("%d\n", ntohs(address.sin_port));
+  uv_poll_start(&listener, UV_READABLE, target.type == SOCK_DGRAM ? on_datagrams : on_connections);
+  printf("%d\n", target.address.any.sa_family == AF_INET ? ntohs(target.address.inet.sin_port) : 0);
   fflush(stdout);
   return uv_run(loop, UV_RUN_DEFAULT);
 }

@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 from harness.model import Load, Served
-from harness.serving import listening_socket
+from harness.serving import serve_uvicorn
 
 ORDER = 100
 GRID = {"connections": [32, 1]}
@@ -27,24 +27,4 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
 
 
 def prepare(loop: asyncio.AbstractEventLoop, connections: int) -> Served:
-    import httptools  # noqa: F401  (uvicorn would fall back to another parser without a word)
-    import uvicorn
-
-    listener, address = listening_socket()
-    config = uvicorn.Config(
-        application, http="httptools", lifespan="off", log_level="error", access_log=False, backlog=1024
-    )
-    server = uvicorn.Server(config)
-    serving = loop.create_task(server.serve(sockets=[listener]))
-
-    async def started() -> None:
-        while not server.started:
-            await asyncio.sleep(0.01)
-
-    loop.run_until_complete(started())
-
-    def close() -> None:
-        server.force_exit = server.should_exit = True
-        loop.run_until_complete(serving)
-
-    return Served(address, Load("http", connections), close)
+    return serve_uvicorn(loop, application, Load("http", connections))
