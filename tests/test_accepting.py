@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import os
 import socket
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pytest
 from support.descriptors import none_leaked
 from support.protocols import Echo, Raises, Recorder
 from support.sockets import polled, socket_pair
+from support.turns import run_once
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -152,6 +155,28 @@ def test_a_loop_can_be_closed_while_a_server_listens(loop_factory):
     sock = server._sockets[0]
     loop.close()
     sock.close()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_listener_closed_behind_the_loops_back_accepts_nothing_of_a_stranger(loop, loop_errors):
+    """Its number is a stranger's by now, while a duplicate keeps its file being polled."""
+    made = []
+    listener = socket.create_server(("127.0.0.1", 0))
+    address = listener.getsockname()
+    server = loop.run_until_complete(loop.create_server(lambda: made.append(1) or Recorder(), sock=listener))
+    duplicate, number = listener.dup(), listener.fileno()
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        listener.close()
+        os.dup2(stranger.fileno(), number)
+        with socket.create_connection(address), socket.create_connection(stranger.getsockname()):
+            for _ in range(3):
+                run_once(loop)
+            stranger.accept()[0].close()  # The stranger's connection is still there.
+    os.close(number)
+    assert not made
+    assert {error["exception"].errno for error in loop_errors} == {errno.EBADF}
+    duplicate.close()
+    loop_errors.clear()
 
 
 EXHAUSTED = """

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import logging
+import socket
 import sys
 
 import pytest
@@ -209,3 +210,45 @@ def test_a_pending_task_that_is_destroyed_is_reported(loop_factory):
     reported = [(context["message"], context["task"].get_name()) for context in contexts]
     contexts.clear()
     assert reported == [("Task was destroyed but it is pending!", name)]
+
+
+@pytest.mark.parametrize("where", ["callback", "data_received", "eof_received", "pause_writing"])
+def test_the_handler_runs_while_the_exception_is_handled(loop, loop_errors, where):
+    """As within ``except``: ``sys.exc_info()``, ``logger.exception()`` and tracebacks know the exception."""
+    seen = []
+    loop.set_exception_handler(
+        lambda _loop, context: seen.append((sys.exc_info()[1] is context["exception"], sys.exc_info()[1]))
+    )
+    if where == "callback":
+        loop.call_soon(boom)
+        run_once(loop)
+    else:
+        protocol = type("Protocol", (asyncio.Protocol,), {where: boom})
+        near, far = socket.socketpair()
+        transport, _ = loop.run_until_complete(loop.create_unix_connection(protocol, sock=near))
+        if where == "data_received":
+            far.send(b"data")
+        elif where == "eof_received":
+            far.shutdown(socket.SHUT_WR)
+        else:
+            transport.write(bytes(5_000_000))
+        for _ in range(3):
+            run_once(loop)
+        transport.abort()
+        run_once(loop)
+        far.close()
+    assert [(handled, repr(error)) for handled, error in seen] == [(True, "ValueError('boom')")]
+    assert sys.exc_info() == (None, None, None)
+
+
+def test_an_exception_of_the_handler_names_the_one_it_handled(loop, caplog):
+    def handler(_loop, _context):
+        raise LookupError("in the handler")
+
+    loop.set_exception_handler(handler)
+    loop.call_soon(boom)
+    with caplog.at_level(logging.ERROR, "asyncio"):
+        run_once(loop)
+    raised = caplog.records[0].exc_info[1]
+    assert repr(raised) == "LookupError('in the handler')"
+    assert repr(raised.__context__) == "ValueError('boom')"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import gc
 import logging
+import os
+import socket
 import sys
 import weakref
 
@@ -13,6 +16,7 @@ import pytest
 
 from support.protocols import Recorder, half_open
 from support.sockets import KINDS, both_ends, connected, fill, polled, read_exactly, read_to_end
+from support.turns import run_once
 
 pytestmark = pytest.mark.timeout(60)
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -342,3 +346,35 @@ async def test_interleaved_writes_of_many_sizes_keep_their_order():
         left.transport.close()
         await right.lost
         assert right.received == expected + b"theend"
+
+
+@pytest.mark.native_only
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads the process's size from /proc")
+def test_a_queue_that_is_never_empty_does_not_grow(loop):
+    near, far = socket.socketpair()
+    far.setblocking(False)
+    transport, _ = loop.run_until_complete(loop.create_unix_connection(asyncio.Protocol, sock=near))
+    transport.write(bytes(1_000_000))
+
+    def pump(rounds):
+        """Writes as much as the peer reads, in small pieces."""
+        for _ in range(rounds):
+            with contextlib.suppress(BlockingIOError):
+                got = len(far.recv(6400))
+                for _ in range(got // 100):
+                    transport.write(b"x" * 100)
+            run_once(loop)
+        assert transport.get_write_buffer_size() > 100_000
+
+    def size():
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    pump(2000)
+    before = size()
+    pump(6000)  # 384,000 pieces: 24 bytes each, were their places kept
+    grown = size() - before
+    transport.abort()
+    run_once(loop)
+    far.close()
+    assert grown < 4_000_000

@@ -281,6 +281,7 @@ bool Loop::run_entry_in_debug(Entry entry) noexcept {
 bool Loop::report_callback_error(Callback& callback) noexcept {
   const auto exception = py::take_exception();
   PyObject* handle = callback.kind == Callback::Kind::kForeign ? callback.function.get() : callback.self;
+  const py::HandledException handled(exception.get());
   return static_cast<bool>(
       py::call_method(self_, state_.names._callback_failed.get(), handle, exception.get()));
 }

@@ -71,7 +71,7 @@ py::Ref<> DatagramTransport::from_socket(core::Loop& loop, PyObject* socket, PyO
 }
 
 bool DatagramTransport::provide_extra(PyObject* name) noexcept {
-  return addresses_.provide(name, extra(), descriptor_, state());
+  return addresses_.provide(name, extra(), descriptor_, SOCK_DGRAM, state());
 }
 
 // ---- receiving
@@ -125,6 +125,7 @@ bool DatagramTransport::receive_by_python(py::Ref<>& data, py::Ref<>& address) n
 bool DatagramTransport::tell_error() noexcept {
   const auto exception = py::take_exception();
   const py::Ref<> protocol = protocol_.share();
+  const py::HandledException handled(exception.get());
   return static_cast<bool>(
       py::call_method(protocol.get(), state().names.error_received.get(), exception.get()));
 }
@@ -277,8 +278,8 @@ bool DatagramTransport::maybe_resume() noexcept {
          tell_protocol(state().names.resume_writing.get(), "protocol.resume_writing() failed");
 }
 
-bool DatagramTransport::set_write_buffer_limits(std::size_t high, std::size_t low) noexcept {
-  flow_.set_limits(high, low);
+bool DatagramTransport::set_write_buffer_limits(WriteLimits limits) noexcept {
+  flow_.set_limits(std::move(limits));
   return maybe_pause();
 }
 

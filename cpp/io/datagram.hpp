@@ -33,6 +33,7 @@ class DatagramTransport final : public TransportBase {
       if (int stop = visit(datagram.data)) return stop;
       if (int stop = visit(datagram.address)) return stop;
     }
+    if (int stop = flow_.visit_refs(visit)) return stop;
     return visit(address_);
   }
   static void finalize(PyObject* self);
@@ -53,7 +54,7 @@ class DatagramTransport final : public TransportBase {
   [[nodiscard]] PyObject* address() const noexcept { return address_.get(); }
   [[nodiscard]] std::size_t write_buffer_size() const noexcept { return buffer_size_; }
   [[nodiscard]] FlowControl& flow_control() noexcept { return flow_; }
-  [[nodiscard]] bool set_write_buffer_limits(std::size_t high, std::size_t low) noexcept;
+  [[nodiscard]] bool set_write_buffer_limits(WriteLimits limits) noexcept;
 
  protected:
   [[nodiscard]] bool on_readable() noexcept override;

@@ -89,6 +89,9 @@ PyObject* make_datagram_transport(PyObject* self, PyObject* args, PyObject* keyw
 PyObject* DatagramTransport::repr(PyObject* self) {
   DatagramTransport& transport = of(self);
   const char* state = !transport.descriptor_.is_open() ? "closed " : transport.is_closing() ? "closing " : "";
+  if (!transport.is_watchable()) {
+    return PyUnicode_FromFormat("<DatagramTransport %sfd=%d>", state, transport.descriptor_.last_number());
+  }
   const char* reading = (transport.interest() & core::kReadable) != 0 ? "polling" : "idle";
   const char* writing = (transport.interest() & core::kWritable) != 0 ? "polling" : "idle";
   return PyUnicode_FromFormat("<DatagramTransport %sfd=%d read=%s write=<%s, bufsize=%zu>>", state,

@@ -1,10 +1,22 @@
 #pragma once
 // The water marks of a transport's write buffer, and whether its protocol was told to pause. Pausing and
 // resuming happen on edges only, as in asyncio.transports._FlowControlMixin.
+#include <Python.h>
+
 #include <cstddef>
 #include <limits>
+#include <utility>
+
+#include "py/ref.hpp"
 
 namespace veloop::io {
+
+// What set_write_buffer_limits() was given.
+struct WriteLimits {
+  std::size_t high = 0;
+  std::size_t low = 0;
+  py::Ref<> given;  // (low, high), if they are no plain numbers: infinity, for instance
+};
 
 class FlowControl {
  public:
@@ -13,9 +25,15 @@ class FlowControl {
 
   [[nodiscard]] std::size_t high() const noexcept { return high_; }
   [[nodiscard]] std::size_t low() const noexcept { return low_; }
-  void set_limits(std::size_t high, std::size_t low) noexcept {
-    high_ = high;
-    low_ = low;
+  [[nodiscard]] PyObject* given_limits() const noexcept { return given_.get(); }
+  void set_limits(WriteLimits limits) noexcept {
+    high_ = limits.high;
+    low_ = limits.low;
+    given_ = std::move(limits.given);
+  }
+  template <class V>
+  int visit_refs(V&& visit) {
+    return visit(given_);
   }
 
   [[nodiscard]] bool paused() const noexcept { return paused_; }
@@ -35,6 +53,7 @@ class FlowControl {
   std::size_t high_ = kDefaultHigh;
   std::size_t low_ = kDefaultHigh / 4;
   bool paused_ = false;
+  py::Ref<> given_;
 };
 
 }  // namespace veloop::io

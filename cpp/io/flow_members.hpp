@@ -3,7 +3,7 @@
 // flow_control(), write_buffer_size() and set_write_buffer_limits(high, low).
 #include <Python.h>
 
-#include <cstddef>
+#include <utility>
 
 #include "io/flow_control.hpp"
 #include "io/transport_members.hpp"
@@ -23,13 +23,13 @@ struct FlowMembers {
   }
   static PyObject* get_limits(PyObject* self, PyObject*) {
     const FlowControl& flow = of(self).flow_control();
+    if (flow.given_limits() != nullptr) return py::new_ref(flow.given_limits());
     return Py_BuildValue("(nn)", static_cast<Py_ssize_t>(flow.low()), static_cast<Py_ssize_t>(flow.high()));
   }
   static PyObject* set_limits(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-    std::size_t high = 0;
-    std::size_t low = 0;
-    return none_unless_error(parse_write_limits(args, count, keywords, high, low) &&
-                             of(self).set_write_buffer_limits(high, low));
+    WriteLimits limits;
+    return none_unless_error(parse_write_limits(args, count, keywords, limits) &&
+                             of(self).set_write_buffer_limits(std::move(limits)));
   }
   static PyObject* protocol_paused(PyObject* self, void*) {
     return PyBool_FromLong(of(self).flow_control().paused());

@@ -47,7 +47,7 @@ py::Ref<> Listener::start(core::Loop& loop, const Arguments& arguments) noexcept
   listener->loop_ = &loop;
   listener->loop_object_ = py::share(loop.self());
   listener->protocol_factory_ = py::share(arguments.protocol_factory);
-  listener->socket_ = py::share(arguments.socket);
+  listener->descriptor_.borrow(py::share(arguments.socket), fd, loop.state());
   if (arguments.server != Py_None) listener->server_ = py::share(arguments.server);
   if (arguments.ssl_arguments != Py_None) listener->ssl_arguments_ = py::share(arguments.ssl_arguments);
   listener->backlog_ = arguments.backlog;
@@ -61,7 +61,7 @@ py::Ref<> Listener::start(core::Loop& loop, const Arguments& arguments) noexcept
 
 bool Listener::resume() noexcept {
   if (stopped_) return true;
-  const auto number = py::call_method(socket_.get(), loop_->state().names.fileno.get());
+  const auto number = py::call_method(descriptor_.file(), loop_->state().names.fileno.get());
   if (!number) return false;
   const long fd = PyLong_AsLong(number.get());
   if (fd < 0 || loop_->poller() == nullptr) return PyErr_Occurred() == nullptr;  // closed meanwhile
@@ -98,7 +98,7 @@ bool Listener::accept_waiting() noexcept {
   // Each connection gets a copy of the context that the server was made in, as asyncio's tasks do.
   for (long i = 0; i <= backlog_ && !stopped_ && watched_fd() >= 0; ++i) {
     net::Address peer;
-    base::OwnedFd connection = base::accept_nonblocking(watched_fd(), &peer.base, &peer.length);
+    base::OwnedFd connection = base::accept_nonblocking(descriptor_.fd(), &peer.base, &peer.length);
     if (!connection) {
       if (errno == ECONNABORTED) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return true;
@@ -124,10 +124,12 @@ bool Listener::on_accept_error(int error_number) noexcept {
   PyErr_SetFromErrno(PyExc_OSError);
   const auto exception = py::take_exception();
   const bool pause = out_of_resources(error_number);
-  // The kernel would go on reporting the socket as ready: look away for a while.
-  if (pause) loop_->poller()->forget(*this);
+  // The kernel would go on reporting the socket as ready: look away for a while; for good if the socket was
+  // closed behind our back. (Its number may be a stranger's by now.)
+  if (pause || error_number == EBADF) loop_->poller()->forget(*this);
+  const py::HandledException handled(exception.get());
   return static_cast<bool>(py::call_method(loop_object_.get(), loop_->state().names._accept_failed.get(),
-                                           self_, socket_.get(), exception.get(),
+                                           self_, descriptor_.file(), exception.get(),
                                            pause ? Py_True : Py_False));
 }
 

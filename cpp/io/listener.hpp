@@ -10,6 +10,7 @@
 
 #include "base/owned_fd.hpp"
 #include "core/loop.hpp"
+#include "io/descriptor.hpp"
 #include "io/descriptors.hpp"
 #include "net/address.hpp"
 #include "py/ref.hpp"
@@ -25,11 +26,10 @@ class Listener final : public core::Watcher, public core::Task {
 
   template <class V>
   int visit_refs(V&& visit) {
-    for (py::Ref<>* ref :
-         {&loop_object_, &protocol_factory_, &socket_, &server_, &ssl_arguments_, &context_}) {
+    for (py::Ref<>* ref : {&loop_object_, &protocol_factory_, &server_, &ssl_arguments_, &context_}) {
       if (int stop = visit(*ref)) return stop;
     }
-    return 0;
+    return descriptor_.visit_refs(visit);
   }
 
   struct Arguments {
@@ -64,7 +64,7 @@ class Listener final : public core::Watcher, public core::Task {
   core::Loop* loop_ = nullptr;
   py::Ref<> loop_object_;
   py::Ref<> protocol_factory_;
-  py::Ref<> socket_;
+  Descriptor descriptor_;  // of the socket that was given to us
   py::Ref<> server_;
   py::Ref<> ssl_arguments_;
   py::Ref<> context_;           // protocols are made where the server was made

@@ -28,8 +28,6 @@ class PipeTransport : public TransportBase {
   // What repr() shows of the state, and of watching for `direction`.
   [[nodiscard]] const char* state_name() const noexcept;
   [[nodiscard]] const char* watching_name(unsigned direction) const noexcept;
-  // Neither the pipe nor the loop is closed.
-  [[nodiscard]] bool is_watchable() const noexcept { return descriptor_.is_open() && !loop_->closed(); }
 
  protected:
   ~PipeTransport() = default;

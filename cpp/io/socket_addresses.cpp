@@ -19,9 +19,9 @@ py::Ref<> ask_socket(PyObject* socket, PyObject* method) noexcept {
 }
 
 // The Python socket that asyncio.TransportSocket wraps; a closed one once the transport is closed.
-py::Ref<> python_socket(Descriptor& descriptor, const py::State& state) noexcept {
+py::Ref<> python_socket(Descriptor& descriptor, int family, int type, const py::State& state) noexcept {
   if (descriptor.is_open()) return py::share(descriptor.socket(state));
-  auto closed = py::call(state.library.socket.get());
+  auto closed = py::steal(PyObject_CallFunction(state.library.socket.get(), "ii", family, type));
   if (closed && !py::call_method(closed.get(), state.names.close.get())) return {};
   return closed;
 }
@@ -63,7 +63,7 @@ bool SocketAddresses::set(const net::Address& local, const net::Address& peer) n
   return local_.store(local) && peer_.store(peer);
 }
 
-bool SocketAddresses::provide(PyObject* name, PyObject* extra, Descriptor& descriptor,
+bool SocketAddresses::provide(PyObject* name, PyObject* extra, Descriptor& descriptor, int type,
                               const py::State& state) noexcept {
   if (extra == nullptr) return false;
   const py::Names& names = state.names;
@@ -76,7 +76,7 @@ bool SocketAddresses::provide(PyObject* name, PyObject* extra, Descriptor& descr
   if (present != 0) return present > 0;
   py::Ref<> value;
   if (is_socket) {
-    const auto socket = python_socket(descriptor, state);
+    const auto socket = python_socket(descriptor, family_, type, state);
     if (socket) value = py::call(state.library.transport_socket.get(), socket.get());
   } else {
     value = is_local ? local_.take() : peer_.take();

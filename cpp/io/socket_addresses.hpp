@@ -23,8 +23,9 @@ class SocketAddresses {
   [[nodiscard]] int family() const noexcept { return family_; }
   [[nodiscard]] bool has_peer() const noexcept { return peer_.known(); }
 
-  // Puts `name` into the dictionary `extra`, if it is one of the three and not there yet.
-  [[nodiscard]] bool provide(PyObject* name, PyObject* extra, Descriptor& descriptor,
+  // Puts `name` into the dictionary `extra`, if it is one of the three and not there yet. `type` is
+  // that of the socket.
+  [[nodiscard]] bool provide(PyObject* name, PyObject* extra, Descriptor& descriptor, int type,
                              const py::State& state) noexcept;
 
   template <class V>

@@ -82,7 +82,7 @@ void StreamTransport::set_protocol(PyObject* protocol) noexcept {
 }
 
 bool StreamTransport::provide_extra(PyObject* name) noexcept {
-  return addresses_.provide(name, extra(), descriptor_, state());
+  return addresses_.provide(name, extra(), descriptor_, SOCK_STREAM, state());
 }
 
 // ---- reading ----------------------------------------------------------------------------------------
@@ -178,12 +178,13 @@ bool StreamTransport::write(PyObject* data) noexcept {
   }
   if (!may_write("write")) return false;
   const py::BufferView view(data, PyBUF_CONTIG_RO);
-  if (!view.ok()) return false;
-  if (view.size() == 0) return true;
+  if (view.ok() && view.size() == 0) return true;
   if (is_lost()) {
+    PyErr_Clear();
     count_lost_write(kLostWrite);
     return true;
   }
+  if (!view.ok()) return fatal_error(kWriteError);  // asyncio's send() would have failed
   return append(view.raw(), is_bytes) && after_append();
 }
 
@@ -206,7 +207,7 @@ bool StreamTransport::writelines(PyObject* pieces) noexcept {
   for (Py_ssize_t i = 0; i < count; ++i) {
     PyObject* piece = PyList_GET_ITEM(list.get(), i);
     const py::BufferView view(piece, PyBUF_CONTIG_RO);
-    if (!view.ok()) return false;
+    if (!view.ok()) return fatal_error(kWriteError);
     if (view.size() > 0 && !append(view.raw(), PyBytes_CheckExact(piece))) return false;
   }
   return queue_.empty() || after_append();
@@ -335,9 +336,9 @@ bool StreamTransport::maybe_resume() noexcept {
          tell_protocol(state().names.resume_writing.get(), "protocol.resume_writing() failed");
 }
 
-bool StreamTransport::set_write_buffer_limits(std::size_t high, std::size_t low) noexcept {
+bool StreamTransport::set_write_buffer_limits(WriteLimits limits) noexcept {
   if (!send_now()) return false;
-  flow_.set_limits(high, low);
+  flow_.set_limits(std::move(limits));
   return maybe_pause();
 }
 

@@ -26,6 +26,7 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
   int visit_refs(V&& visit) {
     if (int stop = TransportBase::visit_refs(visit)) return stop;
     if (int stop = addresses_.visit_refs(visit)) return stop;
+    if (int stop = flow_.visit_refs(visit)) return stop;
     return visit(empty_waiter_);
   }
   static void finalize(PyObject* self);
@@ -58,7 +59,7 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
   [[nodiscard]] std::size_t write_buffer_size() const noexcept { return queue_.size(); }
   [[nodiscard]] bool eof_written() const noexcept { return eof_written_; }
   [[nodiscard]] FlowControl& flow_control() noexcept { return flow_; }
-  [[nodiscard]] bool set_write_buffer_limits(std::size_t high, std::size_t low) noexcept;
+  [[nodiscard]] bool set_write_buffer_limits(WriteLimits limits) noexcept;
 
   // -- sendfile: a future that is done when everything was written -------------------------------------
   [[nodiscard]] py::Ref<> make_empty_waiter() noexcept;

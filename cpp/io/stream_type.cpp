@@ -17,9 +17,13 @@ using Members = TransportMembers<StreamTransport>;
 
 StreamTransport& of(PyObject* self) noexcept { return Members::of(self); }
 
-PyObject* write(PyObject* self, PyObject* data) { return none_unless_error(of(self).write(data)); }
-PyObject* writelines(PyObject* self, PyObject* pieces) {
-  return none_unless_error(of(self).writelines(pieces));
+PyObject* write(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  PyObject* data = py::only_argument("write", "data", args, count, keywords);
+  return none_unless_error(data != nullptr && of(self).write(data));
+}
+PyObject* writelines(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  PyObject* pieces = py::only_argument("writelines", "list_of_data", args, count, keywords);
+  return none_unless_error(pieces != nullptr && of(self).writelines(pieces));
 }
 PyObject* write_eof(PyObject* self, PyObject*) { return none_unless_error(of(self).write_eof()); }
 PyObject* can_write_eof(PyObject*, PyObject*) { Py_RETURN_TRUE; }
@@ -73,12 +77,12 @@ PyObject* sendfile_compatible(PyObject*, void*) {
 PyMethodDef kMethods[] = {
     VELOOP_TRANSPORT_METHODS(StreamTransport),
     VELOOP_FLOW_METHODS(StreamTransport),
-    {"write", write, METH_O,
+    {"write", as_method(write), METH_FASTCALL | METH_KEYWORDS,
      "write($self, data)\n--\n\nSend `data` (bytes, bytearray or memoryview), without waiting.\n\n"
      "What one callback writes is sent together when it returns. Raises TypeError for other types and\n"
      "RuntimeError after write_eof(); after the connection is lost it is ignored, with a warning from the\n"
      "fifth time on."},
-    {"writelines", writelines, METH_O,
+    {"writelines", as_method(writelines), METH_FASTCALL | METH_KEYWORDS,
      "writelines($self, list_of_data)\n--\n\nSend each piece; see write()."},
     {"write_eof", write_eof, METH_NOARGS,
      "write_eof($self)\n--\n\nClose the sending half when everything written is sent. Reading goes on."},
@@ -130,6 +134,9 @@ PyObject* make_socket_transport(PyObject* self, PyObject* args, PyObject* keywor
 PyObject* StreamTransport::repr(PyObject* self) {
   StreamTransport& transport = of(self);
   const char* state = !transport.descriptor_.is_open() ? "closed " : transport.is_closing() ? "closing " : "";
+  if (!transport.is_watchable()) {
+    return PyUnicode_FromFormat("<StreamTransport %sfd=%d>", state, transport.descriptor_.last_number());
+  }
   const char* reading = (transport.interest() & core::kReadable) != 0 ? "polling" : "idle";
   const char* writing = transport.waits_for_writing() ? "polling" : "idle";
   return PyUnicode_FromFormat("<StreamTransport %sfd=%d read=%s write=<%s, bufsize=%zu>>", state,

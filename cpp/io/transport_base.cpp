@@ -226,6 +226,7 @@ bool TransportBase::fatal_error(const char* message) noexcept {
   const auto exception = py::take_exception();
   const auto text = py::steal(PyUnicode_FromString(message));
   PyObject* protocol = protocol_ ? protocol_.get() : Py_None;
+  const py::HandledException handled(exception.get());
   if (!text || !py::call_method(loop_object_.get(), state().names._transport_failed.get(), self_, protocol,
                                 exception.get(), text.get())) {
     return false;
@@ -248,6 +249,7 @@ bool TransportBase::report_error(const char* message) noexcept {
   if (py::is_exit_request()) return false;
   const auto exception = py::take_exception();
   const auto text = py::steal(PyUnicode_FromString(message));
+  const py::HandledException handled(exception.get());
   return text && py::call_method(loop_object_.get(), state().names._protocol_failed.get(), self_,
                                  protocol_ ? protocol_.get() : Py_None, exception.get(), text.get());
 }

@@ -36,6 +36,8 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
   [[nodiscard]] Descriptor& descriptor() noexcept { return descriptor_; }
   [[nodiscard]] const py::State& state() const noexcept { return loop_->state(); }
   [[nodiscard]] bool reading_paused() const noexcept { return paused_; }
+  // Neither the descriptor nor the loop is closed.
+  [[nodiscard]] bool is_watchable() const noexcept { return descriptor_.is_open() && !loop_->closed(); }
   [[nodiscard]] long lost_writes() const noexcept { return lost_writes_; }
 
   virtual void set_protocol(PyObject* protocol) noexcept { protocol_ = py::share(protocol); }

@@ -3,9 +3,9 @@
 // own code and libraries read. T is a class derived from TransportBase.
 #include <Python.h>
 
-#include <cstddef>
-
+#include "io/flow_control.hpp"
 #include "io/transport_base.hpp"
+#include "py/arguments.hpp"
 #include "py/error.hpp"
 #include "py/method.hpp"
 #include "py/type.hpp"
@@ -26,8 +26,8 @@ PyObject* get_extra_info(TransportBase& transport, PyObject* const* args, Py_ssi
 PyObject* whole_extra(TransportBase& transport) noexcept;
 // The water marks that set_write_buffer_limits(high=None, low=None) asks for. False, with asyncio's
 // ValueError set, if they make no sense.
-bool parse_write_limits(PyObject* const* args, Py_ssize_t count, PyObject* keywords, std::size_t& high,
-                        std::size_t& low) noexcept;
+bool parse_write_limits(PyObject* const* args, Py_ssize_t count, PyObject* keywords,
+                        WriteLimits& limits) noexcept;
 
 template <class T>
 struct TransportMembers {
@@ -38,7 +38,9 @@ struct TransportMembers {
     return PyBool_FromLong(of(self).is_closing());
   }
   static PyObject* get_protocol(PyObject* self, PyObject*) { return or_none(of(self).protocol()); }
-  static PyObject* set_protocol(PyObject* self, PyObject* protocol) {
+  static PyObject* set_protocol(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+    PyObject* protocol = py::only_argument("set_protocol", "protocol", args, count, keywords);
+    if (protocol == nullptr) return nullptr;
     of(self).set_protocol(protocol);
     Py_RETURN_NONE;
   }
@@ -63,7 +65,7 @@ struct TransportMembers {
    "is_closing($self)\n--\n\nReturn whether the transport is closing or closed."},                             \
       {"get_protocol", TransportMembers<T>::get_protocol, METH_NOARGS,                                         \
        "get_protocol($self)\n--\n\nReturn the current protocol."},                                             \
-      {"set_protocol", TransportMembers<T>::set_protocol, METH_O,                                              \
+      {"set_protocol", as_method(TransportMembers<T>::set_protocol), METH_FASTCALL | METH_KEYWORDS,            \
        "set_protocol($self, protocol)\n--\n\nMake `protocol` the receiver of everything from now on."},        \
       {"get_extra_info", as_method(TransportMembers<T>::extra_info), METH_FASTCALL | METH_KEYWORDS,            \
        "get_extra_info($self, name, default=None)\n--\n\nReturn what is known of the transport under `name`, " \

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "base/sockets.hpp"
 #include "core/loop_type.hpp"
@@ -147,8 +148,8 @@ bool WritePipeTransport::maybe_resume() noexcept {
          tell_protocol(state().names.resume_writing.get(), "protocol.resume_writing() failed");
 }
 
-bool WritePipeTransport::set_write_buffer_limits(std::size_t high, std::size_t low) noexcept {
-  flow_.set_limits(high, low);
+bool WritePipeTransport::set_write_buffer_limits(WriteLimits limits) noexcept {
+  flow_.set_limits(std::move(limits));
   return maybe_pause();
 }
 
@@ -159,7 +160,10 @@ namespace {
 
 WritePipeTransport& of(PyObject* self) noexcept { return *py::state_of<WritePipeTransport>(self); }
 
-PyObject* write(PyObject* self, PyObject* data) { return none_unless_error(of(self).write(data)); }
+PyObject* write(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  PyObject* data = py::only_argument("write", "data", args, count, keywords);
+  return none_unless_error(data != nullptr && of(self).write(data));
+}
 PyObject* can_write_eof(PyObject*, PyObject*) { Py_RETURN_TRUE; }
 PyObject* close(PyObject* self, PyObject*) { return none_unless_error(of(self).close()); }
 PyObject* abort(PyObject* self, PyObject*) { return none_unless_error(of(self).abort()); }
@@ -170,7 +174,7 @@ PyObject* number(PyObject* self, void*) { return PyLong_FromLong(of(self).descri
 PyMethodDef kMethods[] = {
     VELOOP_TRANSPORT_METHODS(WritePipeTransport),
     VELOOP_FLOW_METHODS(WritePipeTransport),
-    {"write", write, METH_O,
+    {"write", as_method(write), METH_FASTCALL | METH_KEYWORDS,
      "write($self, data)\n--\n\nWrite `data` (bytes, bytearray or memoryview), without waiting.\n\n"
      "After the transport is closed it is ignored, with a warning from the fifth time on."},
     {"write_eof", close, METH_NOARGS,

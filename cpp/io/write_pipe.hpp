@@ -18,6 +18,11 @@ namespace veloop::io {
 
 class WritePipeTransport final : public PipeTransport {
  public:
+  template <class V>
+  int visit_refs(V&& visit) {
+    if (int stop = PipeTransport::visit_refs(visit)) return stop;
+    return flow_.visit_refs(visit);
+  }
   static void finalize(PyObject* self);
   static PyObject* repr(PyObject* self);
 
@@ -32,7 +37,7 @@ class WritePipeTransport final : public PipeTransport {
 
   [[nodiscard]] std::size_t write_buffer_size() const noexcept { return queue_.size(); }
   [[nodiscard]] FlowControl& flow_control() noexcept { return flow_; }
-  [[nodiscard]] bool set_write_buffer_limits(std::size_t high, std::size_t low) noexcept;
+  [[nodiscard]] bool set_write_buffer_limits(WriteLimits limits) noexcept;
 
  protected:
   [[nodiscard]] bool wants_first_read() const noexcept override { return watches_reader_ && !is_lost(); }

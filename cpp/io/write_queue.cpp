@@ -11,6 +11,7 @@
 namespace veloop::io {
 
 bool WriteQueue::append(PyObject* object, const char* data, std::size_t length) {
+  forget_sent();
   py::Ref<> holder;
   if (object != nullptr) {
     holder = py::share(object);
@@ -60,6 +61,15 @@ void WriteQueue::consume(std::size_t count) noexcept {
     ++first_;
   }
   if (size_ == 0) clear();
+}
+
+// A queue that is never empty must not keep the places of what it has sent. At most half of them: each is
+// moved once for one that was sent, however long the queue lives.
+void WriteQueue::forget_sent() noexcept {
+  constexpr std::size_t kWorthwhile = 64;
+  if (first_ < kWorthwhile || first_ < chunks_.size() / 2) return;
+  chunks_.erase(chunks_.begin(), chunks_.begin() + static_cast<std::ptrdiff_t>(first_));
+  first_ = 0;
 }
 
 void WriteQueue::clear() noexcept {

@@ -35,6 +35,7 @@ class WriteQueue {
   };
 
   void consume(std::size_t count) noexcept;
+  void forget_sent() noexcept;
 
   std::vector<Chunk> chunks_;
   std::size_t first_ = 0;  // chunks before it are sent

@@ -54,6 +54,22 @@ class ErrorStash {
   Ref<> exception_;
 };
 
+// Python code sees `exception` as the one that is being handled (sys.exc_info()) while this lasts: what
+// asyncio calls within an `except` block can log it, and a new exception names it as its context.
+class HandledException {
+ public:
+  explicit HandledException(PyObject* exception) noexcept
+      : previous_(share(PyThreadState_Get()->exc_info->exc_value)) {
+    PyErr_SetHandledException(exception);
+  }
+  HandledException(const HandledException&) = delete;
+  HandledException& operator=(const HandledException&) = delete;
+  ~HandledException() { PyErr_SetHandledException(previous_.get()); }
+
+ private:
+  Ref<> previous_;  // of this frame of coroutines, not the topmost one
+};
+
 // Runs the body of an entry point: a C++ exception (memory, in practice) becomes a Python error and the
 // value-initialised result, which every slot and method reads as failure.
 template <class Body>

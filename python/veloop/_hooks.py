@@ -221,7 +221,10 @@ class Hooks(asyncio.SelectorEventLoop):
         self, listener: _native.Listener, sock: socket.socket, exception: OSError, paused: bool
     ) -> None:
         if not paused:
-            raise exception
+            self.call_exception_handler(
+                {"message": f"Exception in callback {listener!r}", "exception": exception}
+            )
+            return
         self.call_exception_handler(
             {
                 "message": "socket.accept() out of system resource",
