@@ -32,7 +32,7 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,7 @@ Story = dict[str, list[Event]]  # by lane
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]
 
 LONG = 20  # seconds after which a run is taken for hanging, and stopped
+ENDINGS = 10  # how often what is left over of a program may stop the loop while its tasks are cancelled
 AGAIN = 5  # how often asyncio is asked again before a difference is one
 
 
@@ -141,11 +142,17 @@ class World:
             self.loop.close()
 
     def _cancel_tasks(self) -> None:
-        tasks = asyncio.all_tasks(self.loop)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.set_exception_handler(None)
+        for _ in range(ENDINGS):
+            tasks = asyncio.all_tasks(self.loop)
+            if not tasks:
+                return
+            for task in tasks:
+                task.cancel()
+            self.attempt("ending", self.loop.run_until_complete, self._ended(tasks))
+
+    async def _ended(self, tasks: set[asyncio.Task[Any]]) -> None:
+        await asyncio.wait(tasks)
 
 
 class _Records(logging.Handler):
@@ -192,7 +199,21 @@ class Count:
 
     cases: int = 0
     differences: int = 0
+    explained_cases: int = 0
     explained: dict[str, int] = field(default_factory=dict)  # by the name of the listed difference
+
+    def explain(self, names: list[str]) -> None:
+        """One more case that the listed differences explain."""
+        self.explained_cases += 1
+        for name in names:
+            self.explained[name] = self.explained.get(name, 0) + 1
+
+    def add(self, other: Count) -> None:
+        self.cases += other.cases
+        self.differences += other.differences
+        self.explained_cases += other.explained_cases
+        for name, times in other.explained.items():
+            self.explained[name] = self.explained.get(name, 0) + times
 
 
 class Different(AssertionError):
@@ -215,11 +236,16 @@ class Different(AssertionError):
 
 @dataclass
 class Family:
-    """Programs of one kind, and how one is run. ``collect``: run the collector at the end, as part of it."""
+    """Programs of one kind, and how one is run.
+
+    ``cases`` makes all programs, where that is possible: then they are run instead of random ones.
+    ``collect``: run the collector at the end of each run, as part of its story.
+    """
 
     name: str
     programs: st.SearchStrategy[Any]
     run: Callable[[World, Any], None]
+    cases: Callable[[], Iterable[Any]] | None = None
     collect: bool = False
     count: Count = field(default_factory=Count)
 
@@ -245,8 +271,7 @@ class Family:
                 return
             reasons = listed.explanation(expected, told)
             if reasons is not None:
-                for name in reasons:
-                    self.count.explained[name] = self.count.explained.get(name, 0) + 1
+                self.count.explain(reasons)
                 return
         self.count.differences += 1
         raise Different(self.name, program, expected, told)

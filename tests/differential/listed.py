@@ -6,6 +6,7 @@ after that are explained by the differences that changed one of them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,7 +23,40 @@ class Listed:
     level: Callable[[Story], Story]
 
 
-LISTED: list[Listed] = []
+def in_words(change: Callable[[str], str]) -> Callable[[Story], Story]:
+    """A change of every word of a story."""
+
+    def level(story: Story) -> Story:
+        return {
+            lane: [tuple(change(word) for word in event) for event in events]
+            for lane, events in story.items()
+        }
+
+    return level
+
+
+STACK = re.compile(r"(?:  File .*\n    .*(?:\n|$))+")
+SUMMARY = re.compile(r"<FrameSummary [^>]*>(?:, <FrameSummary [^>]*>)+")
+FRAMES_KEPT = 5
+
+
+def with_short_stacks(text: str) -> str:
+    text = STACK.sub(lambda found: "\n".join(found[0].splitlines()[-2 * FRAMES_KEPT :]), text)
+    return SUMMARY.sub(lambda found: ", ".join(found[0].split(", <")[-FRAMES_KEPT:]), text)
+
+
+LISTED: list[Listed] = [
+    Listed(
+        "stack depth",
+        "asyncio counts two or three frames of its own among the ten that it keeps of a handle's making",
+        in_words(with_short_stacks),
+    ),
+]
+
+
+def reason_of(name: str) -> str:
+    """Why a listed difference is there."""
+    return next(difference.reason for difference in LISTED if difference.name == name)
 
 
 def explanation(expected: Story, told: Story) -> list[str] | None:
