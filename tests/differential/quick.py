@@ -1,4 +1,4 @@
-"""How many programs the test suite runs: few, and the same in every run (``./dev differential`` runs more)."""
+"""How many programs the test suite runs: few, and the same in every run (``./dev differential``: more)."""
 
 from __future__ import annotations
 

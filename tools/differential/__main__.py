@@ -1,6 +1,6 @@
 """``./dev differential``: every family of tests/differential, for as long as one likes.
 
-Prints each difference with the shortest program that shows it, then a table. The exit status is 1 if there was one.
+Prints each difference with the shortest program that shows it, then a table. Exits with 1 if there was one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from differential import families, listed  # noqa: E402
 from differential.frame import Count  # noqa: E402
-
 from tools.differential.search import search  # noqa: E402
 from tools.figures import Table, record  # noqa: E402
 

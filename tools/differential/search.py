@@ -6,8 +6,9 @@ import gc
 import time
 from collections.abc import Iterator
 
-from differential.frame import Different, Family
 from hypothesis import HealthCheck, Phase, given, seed, settings
+
+from differential.frame import Different, Family
 
 AT_ONCE = 250  # programs of one search; the next one starts from another seed
 MOST_SHOWN = 20  # differences of a product
@@ -15,10 +16,7 @@ MOST_SHOWN = 20  # differences of a product
 
 def search(family: Family, seconds: float, first_seed: int) -> Iterator[Different]:
     """The differences found: at most one by random programs (the shortest), many by a product."""
-    if family.cases is None:
-        found = by_chance(family, seconds, first_seed)
-    else:
-        found = one_by_one(family)
+    found = by_chance(family, seconds, first_seed) if family.cases is None else one_by_one(family)
     for number, difference in enumerate(found):
         if number < MOST_SHOWN:
             yield difference
