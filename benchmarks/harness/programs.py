@@ -105,7 +105,7 @@ class RunningLoad:
 
 @contextmanager
 def limit_server(core: int | None, kind: str = "tcp") -> Iterator[tuple[Address, int]]:
-    """A plain C server on libuv: ``tcp``, ``udp`` and ``unix`` echo, ``http`` answers. Its address and process id."""
+    """A plain C server on libuv, echoing or (http) answering; gives its address and process id."""
     program = _compile("limit_server", ["limit_server.c"], ["libuv"])
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/socket"
