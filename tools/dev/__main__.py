@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tools.dev import interpreters, lint, package_build, system_packages
+from tools.dev import interpreters, lint, memory_checks, package_build, system_packages
 from tools.dev.environment import ENVIRONMENTS, Environment
 from tools.dev.steps import ROOT, Failed, run_in_view, say, step
 
@@ -91,20 +91,25 @@ def run_lint(environment: Environment, arguments: list[str]) -> int:
 
 
 def bench(environment: Environment, arguments: list[str]) -> int:
-    """Compares loops, or does what its first argument asks for instead."""
-    program, needs = "compare.py", []
-    if "--instructions" in arguments:
-        program, needs = "instructions.py", [system_packages.VALGRIND]
-    system_packages.provide(needs)
     prepare(environment, "bench", with_services=True)
-    with environment.locked():
-        environment.install_what_can_be("peers")
-    return run_in_view([environment.python, f"benchmarks/{program}", *arguments], environment.variables)
+    return run_in_view([environment.python, "benchmarks/compare.py", *arguments], environment.variables)
 
 
 def demo(environment: Environment, arguments: list[str]) -> int:
     prepare(environment, "demo", with_services=True)
     return run_in_view([environment.python, "-m", "tools.demo", *arguments], environment.variables)
+
+
+def sanitize(environment: Environment, arguments: list[str]) -> int:
+    environment = memory_checks.sanitized(environment.interpreter)
+    prepare(environment, "test", with_services=True)
+    return memory_checks.run_sanitized(environment, arguments)
+
+
+def debug(_environment: Environment, arguments: list[str]) -> int:
+    environment = memory_checks.with_assertions()
+    prepare(environment, "test", with_services=True)
+    return memory_checks.run_with_assertions(environment, arguments)
 
 
 def tool(name: str) -> Command:
@@ -127,6 +132,8 @@ COMMANDS: dict[str, Command] = {
     "differential": tool("differential"),
     "faults": tool("faults"),
     "soak": tool("soak"),
+    "sanitize": sanitize,
+    "debug": debug,
 }
 
 

@@ -5,27 +5,37 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tools.dev.interpreters import Interpreter
-from tools.dev.steps import ROOT, Failed, run_quietly, step
+from tools.dev.steps import ROOT, run_quietly, step
 
 ENVIRONMENTS = ROOT / ".venvs"
 
 
 class Environment:
-    """The virtual environment of one interpreter, and the stamps that tell what it was made from."""
+    """The virtual environment of one interpreter, and the stamps that tell what it was made from.
 
-    def __init__(self, interpreter: Interpreter) -> None:
+    A variant, such as "sanitized", is an environment of its own, with veloop built by other CMake options.
+    """
+
+    def __init__(
+        self,
+        interpreter: Interpreter,
+        variant: str = "",
+        build_type: str = "Release",
+        cmake_options: Mapping[str, str] | None = None,
+    ) -> None:
         self.interpreter = interpreter
-        self.name = f"python{interpreter.version}"
+        self.name = f"python{interpreter.version}" + (f"-{variant}" if variant else "")
+        self.build_type = build_type
+        self.cmake_options = dict(cmake_options or {})
         self.directory = ENVIRONMENTS / self.name
         self.python = self.directory / "bin" / "python"
 
@@ -60,26 +70,6 @@ class Environment:
             run_quietly([*self.pip, "install", *requirements], f"{self.name}-{group}")
             self.stamp(group, key)
 
-    def install_what_can_be(self, group: str) -> None:
-        """As install(), but one by one: what has no wheel for this Python is left out."""
-        for requirement in requirements_of(group):
-            name = f"{group}-{re.split(r'[^A-Za-z0-9_-]', requirement)[0]}"
-            key = digest([requirement])
-            if self.is_stamped(name, key) or self.is_stamped(name, _left_out(key)):
-                continue
-            with step(
-                f"installing {requirement} from PyPI into {self.directory.relative_to(ROOT)}"
-            ) as outcome:
-                try:
-                    run_quietly(
-                        [*self.pip, "install", "--only-binary=:all:", requirement], f"{self.name}-{name}"
-                    )
-                except Failed:
-                    outcome.text = "left out: it cannot be installed here"
-                    self.stamp(name, _left_out(key))
-                else:
-                    self.stamp(name, key)
-
     @property
     def pip(self) -> list[str | Path]:
         return [self.python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
@@ -110,11 +100,6 @@ class Environment:
             return subprocess.run([self.python, "-c", ""], check=False, capture_output=True).returncode == 0
         except OSError:
             return False
-
-
-def _left_out(key: str) -> str:
-    """The stamp of a requirement that is not tried again."""
-    return f"left out: {key}"
 
 
 def requirements_of(group: str) -> list[str]:

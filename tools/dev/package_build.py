@@ -28,15 +28,16 @@ def provide(environment: Environment) -> None:
     environment.provide()
     environment.install("build")
     toolchain = digest([system_packages.compiler_version() or "", system_packages.libuv_version() or ""])
-    key = digest([toolchain, json.dumps(CMAKE_OPTIONS), *_inputs()])
+    options = CMAKE_OPTIONS | environment.cmake_options
+    key = digest([toolchain, environment.build_type, json.dumps(options), *_inputs()])
     if environment.is_stamped("veloop", key):
         return
     directory = build_directory(environment)
     if not environment.is_stamped("toolchain", toolchain) and directory.exists():
         shutil.rmtree(directory)  # CMake keeps what it found out about another compiler or libuv.
     with step(f"building veloop and installing it for Python {environment.interpreter.version}"):
-        settings = {"build-dir": str(directory)}
-        settings |= {f"cmake.define.{name}": value for name, value in CMAKE_OPTIONS.items()}
+        settings = {"build-dir": str(directory), "cmake.build-type": environment.build_type}
+        settings |= {f"cmake.define.{name}": value for name, value in options.items()}
         run_quietly(
             [
                 *environment.pip,
