@@ -33,13 +33,26 @@ class RingQueue {
   // The queue must not be empty.
   T pop() noexcept { return slots_[head_++ & mask_]; }
 
+  // Gives the memory of a burst back. For an occasion that is rarer than push() and pop().
+  void release_spare() noexcept {
+    if (capacity_ <= kKeepCapacity || size() >= capacity_ / 4) return;
+    std::size_t capacity = kKeepCapacity;
+    while (capacity < 2 * size())
+      capacity *= 2;
+    (void)move_to(capacity);  // Without memory for the smaller ring it stays as it is.
+  }
+
  private:
   static constexpr std::size_t kFirstCapacity = 64;
+  static constexpr std::size_t kKeepCapacity = 1024;
 
   void grow() {
-    const std::size_t capacity = capacity_ == 0 ? kFirstCapacity : capacity_ * 2;
+    if (!move_to(capacity_ == 0 ? kFirstCapacity : capacity_ * 2)) throw std::bad_alloc();
+  }
+
+  [[nodiscard]] bool move_to(std::size_t capacity) noexcept {
     auto* slots = static_cast<T*>(std::malloc(capacity * sizeof(T)));
-    if (slots == nullptr) throw std::bad_alloc();
+    if (slots == nullptr) return false;
     const std::size_t count = size();
     for (std::size_t i = 0; i < count; ++i)
       slots[i] = (*this)[i];
@@ -49,6 +62,7 @@ class RingQueue {
     mask_ = capacity - 1;
     head_ = 0;
     tail_ = count;
+    return true;
   }
 
   T* slots_ = nullptr;

@@ -38,6 +38,11 @@ const std::vector<Callback*>& Inbox::take() {
   return taken_;
 }
 
+void Inbox::release_taken() noexcept {
+  constexpr std::size_t kKeepCapacity = 4096;  // more is the memory of a burst
+  if (taken_.capacity() > kKeepCapacity) std::vector<Callback*>().swap(taken_);
+}
+
 void Inbox::clear() noexcept {
   std::vector<Callback*> dropped;
   {

@@ -33,6 +33,8 @@ class Inbox {
 
   // Loop thread: what was put since the last call, in order; the caller owns the references.
   [[nodiscard]] const std::vector<Callback*>& take();
+  // Loop thread: what take() gave has its place.
+  void release_taken() noexcept;
   [[nodiscard]] bool empty() const noexcept { return !filled_.load(std::memory_order_seq_cst); }
 
   // Loop thread, around a wait: whoever puts something while asleep() must wake the loop.

@@ -136,6 +136,7 @@ void Loop::take_inbox() {
   // The references pass from the inbox to the queue.
   for (Callback* callback : inbox_.take())
     ready_.push(reinterpret_cast<Entry>(callback));
+  inbox_.release_taken();
 }
 
 bool Loop::may_skip_poll() noexcept {
@@ -145,6 +146,7 @@ bool Loop::may_skip_poll() noexcept {
 }
 
 bool Loop::poll() noexcept {
+  ready_.release_spare();
   std::int64_t timeout_ns = 0;
   if (ready_.empty() && !stopping_ && !timeout_until_next_timer(timeout_ns)) return false;
   const bool ok = wait(timeout_ns);

@@ -70,6 +70,7 @@ void WriteQueue::forget_sent() noexcept {
   if (first_ < kWorthwhile || first_ < chunks_.size() / 2) return;
   chunks_.erase(chunks_.begin(), chunks_.begin() + static_cast<std::ptrdiff_t>(first_));
   first_ = 0;
+  if (chunks_.size() < chunks_.capacity() / 4) chunks_.shrink_to_fit();
 }
 
 void WriteQueue::clear() noexcept {
