@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from support import leftovers
+
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
@@ -40,9 +42,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Each test ends with a garbage collection: this keeps what was there before the first one out of it."""
-    gc.collect()
-    gc.freeze()
+    """libuv makes a pipe for the whole process with the first loop: that belongs to no file."""
+    _veloop_factory().close()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """pytest would keep a test's fixtures until the file is done with: then they count as left behind."""
+    if isinstance(item, pytest.Function):
+        item.addfinalizer(item.funcargs.clear)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test ends with a garbage collection; what was there before its file began is kept out of it."""
+    with leftovers.nothing_left(request.session):
+        yield
 
 
 def pytest_pycollect_makeitem(collector: Any, name: str, obj: Any) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 
 from support import example_world, postgres, redis_server
+from support.leftovers import kept_for_the_run
 
 
 @pytest.fixture(scope="session")
 def world() -> Iterator[example_world.World]:
-    with example_world.running() as world:
+    with contextlib.ExitStack() as stack:
+        with kept_for_the_run():
+            world = stack.enter_context(example_world.running())
         yield world
 
 
@@ -22,5 +26,7 @@ def database(world: example_world.World) -> postgres.Postgres:
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[redis_server.RedisServer]:
-    with redis_server.running() as server:
+    with contextlib.ExitStack() as stack:
+        with kept_for_the_run():
+            server = stack.enter_context(redis_server.running())
         yield server
