@@ -18,7 +18,6 @@ KNOWN = {
     "zuvloop": "zuvloop:new_event_loop",
     "rloop": "rloop:new_event_loop",
     "rsloop": "rsloop:new_event_loop",
-    "aiofastnet": "aiofastnet:loop_factory()",  # not a loop, but transports for asyncio's
     "veloop": "veloop:new_event_loop",
 }
 
@@ -27,7 +26,7 @@ KNOWN = {
 class LoopSpec:
     name: str
     module: str
-    factory: str  # with "()" at the end: what returns the factory
+    factory: str
 
     @property
     def text(self) -> str:
@@ -51,8 +50,7 @@ class LoopSpec:
             return "?"
 
     def load(self) -> LoopFactory:
-        named = getattr(importlib.import_module(self.module), self.factory.removesuffix("()"))
-        factory: LoopFactory = named() if self.factory.endswith("()") else named
+        factory: LoopFactory = getattr(importlib.import_module(self.module), self.factory)
         return factory
 
 

@@ -1,6 +1,6 @@
 """memory per idle connection, of {connections}
 
-What the server's process grows by while connections are accepted, each with one small echo.
+What the server's process grows by while connections are accepted, each with one small echo. The smallest protocol.
 """
 
 from __future__ import annotations
