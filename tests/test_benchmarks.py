@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,13 @@ def test_row_without_a_figure_has_no_ratio_but_a_reason():
     row = Row("name", "title", {}, results)
     assert row.ratio("other", "asyncio") is None
     assert row.error("other") == "killed by signal 6"
+
+
+def test_a_loop_factory_may_come_from_a_call(monkeypatch):
+    module = types.ModuleType("made_up_loops")
+    module.loop_factory = lambda: asyncio.SelectorEventLoop
+    monkeypatch.setitem(sys.modules, "made_up_loops", module)
+    assert loops.resolve("made_up_loops:loop_factory()").load() is asyncio.SelectorEventLoop
 
 
 def test_loop_is_found_by_name_or_by_specification():

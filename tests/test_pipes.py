@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import os
 
@@ -178,3 +179,19 @@ async def test_writing_to_a_pipe_is_paused_and_resumed():
         await polled()
         assert protocol.events == ["made", "pause", "resume"]
         assert transport.get_write_buffer_size() == 0
+
+
+async def test_a_pipe_can_be_left_to_its_object(loop):
+    read_end, write_end = (io.FileIO(fd, mode) for fd, mode in zip(os.pipe(), "rw"))
+    with read_end, write_end:
+        reader, _ = await loop.connect_read_pipe(Recorder, read_end)
+        writer, _ = await loop.connect_write_pipe(Recorder, write_end)
+        reader.pause_reading()
+        loop._remove_reader(write_end.fileno())  # asyncio's own watches for the other end's closing
+        reader._pipe = writer._pipe = None
+        assert "closed" in repr(reader)
+        await polled()
+        del reader, writer
+        gc.collect()  # without a ResourceWarning
+        write_end.write(b"still open")
+        assert read_end.read(20) == b"still open"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from harness import catalogue, loops, programs
@@ -27,16 +28,23 @@ def measure(task: Task) -> Measurement:
     programs.allow_descriptors()
     new_loop = loops.resolve(task.loop).load()
     loop = new_loop()
+    asyncio.set_event_loop(loop)
+    with failing_on_reports(loop):
+        return _measure_on(loop, new_loop, workload, task)
+
+
+@contextmanager
+def failing_on_reports(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """What the loop reports stops it, or a callback that fails would leave the work waiting for ever."""
     reported: list[object] = []
 
     def note_and_stop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         reported.append(context.get("exception") or context.get("message"))
-        loop.stop()  # or a callback that fails would leave the work waiting for ever
+        loop.stop()
 
     loop.set_exception_handler(note_and_stop)
-    asyncio.set_event_loop(loop)
     try:
-        return _measure_on(loop, new_loop, workload, task)
+        yield
     finally:
         if reported:
             raise RuntimeError(f"the loop reported {reported[0]!r}")

@@ -18,6 +18,7 @@ KNOWN = {
     "zuvloop": "zuvloop:new_event_loop",
     "rloop": "rloop:new_event_loop",
     "rsloop": "rsloop:new_event_loop",
+    "aiofastnet": "aiofastnet:loop_factory()",  # not a loop, but transports for asyncio's
     "veloop": "veloop:new_event_loop",
 }
 
@@ -26,7 +27,7 @@ KNOWN = {
 class LoopSpec:
     name: str
     module: str
-    factory: str
+    factory: str  # with "()" at the end: what returns the factory
 
     @property
     def text(self) -> str:
@@ -50,7 +51,8 @@ class LoopSpec:
             return "?"
 
     def load(self) -> LoopFactory:
-        factory: LoopFactory = getattr(importlib.import_module(self.module), self.factory)
+        named = getattr(importlib.import_module(self.module), self.factory.removesuffix("()"))
+        factory: LoopFactory = named() if self.factory.endswith("()") else named
         return factory
 
 

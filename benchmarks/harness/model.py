@@ -40,7 +40,7 @@ class Timed:
 class Sampled:
     """A distribution rather than a rate: ``run`` returns seconds, one value per sample; less is better.
 
-    The table shows the percentiles ``shown`` and compares the 99th; without any, the median is shown and compared.
+    The table shows the percentiles ``shown`` and compares the 99th; without any, it is the median for both.
     """
 
     run: Callable[[], Sequence[float]]

@@ -28,9 +28,9 @@ def _package_flags(package: str) -> list[str]:
     return shlex.split(found.stdout) if found.returncode == 0 else [f"-l{package.removeprefix('lib')}"]
 
 
-def _compile(name: str, sources: list[str], packages: list[str]) -> Path:
+def _compile(name: str, sources: list[str], packages: list[str], *options: str) -> Path:
     """The path of the program ``name``; its key covers every file in ``load/``, so an edit rebuilds."""
-    digest = hashlib.sha256(repr((sources, packages)).encode())
+    digest = hashlib.sha256(repr((sources, packages, options)).encode())
     for path in sorted(SOURCES.iterdir()):
         digest.update(path.read_bytes())
     program = CACHE / f"{name}-{digest.hexdigest()[:16]}"
@@ -41,7 +41,8 @@ def _compile(name: str, sources: list[str], packages: list[str]) -> Path:
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         built = Path(folder) / name
         flags = [flag for package in packages for flag in _package_flags(package)]
-        command = [compiler, "-O2", "-o", str(built), *(str(SOURCES / source) for source in sources), *flags]
+        files = [str(SOURCES / source) for source in sources]
+        command = [compiler, "-O2", "-o", str(built), *options, *files, *flags]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"cannot compile {name}: {done.stderr.strip().splitlines()[-1]}")
@@ -53,6 +54,11 @@ def load_generator(tls: bool = False) -> Path:
     if tls:
         return _compile("loadgen-tls", ["loadgen.c", "channel_tls.c"], ["libssl", "libcrypto"])
     return _compile("loadgen", ["loadgen.c", "channel_plain.c"], [])
+
+
+def steady_library() -> Path:
+    """What is preloaded while instructions are counted."""
+    return _compile("steady", ["steady.c"], [], "-shared", "-fPIC")
 
 
 def pin(core: int | None, pid: int = 0) -> None:
@@ -105,7 +111,7 @@ class RunningLoad:
 
 @contextmanager
 def limit_server(core: int | None, kind: str = "tcp") -> Iterator[tuple[Address, int]]:
-    """A plain C server on libuv: ``tcp``, ``udp`` and ``unix`` echo, ``http`` answers. Its address and process id."""
+    """A plain C server on libuv, echoing or (http) answering; gives its address and process id."""
     program = _compile("limit_server", ["limit_server.c"], ["libuv"])
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/socket"

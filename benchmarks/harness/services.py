@@ -64,9 +64,7 @@ class Services:
         with _tied_to(self._core):
             try:
                 self._urls[name] = self._started.enter_context(START[name]())
-            except (
-                Exception
-            ) as error:  # not installed, or it does not start: that belongs into the row's cells
+            except Exception as error:  # whatever is wrong with it belongs into the row's cells
                 self._errors[name] = str(error).partition("\n")[0] or type(error).__name__
 
 

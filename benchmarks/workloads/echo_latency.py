@@ -1,7 +1,7 @@
 """echo latency p50 / p99 / p99.9, {connections} x {size}
 
-As protocol echo, from the client's side: each connection has one message in flight. With its CPU time, the whole
-grid shows what an operation costs as connections grow.
+As protocol echo, seen by the client: each connection has one message in flight. With the CPU time beside it,
+the whole grid shows what an operation costs as connections grow.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """memory per idle connection, of {connections}
 
-What the server's process grows by while connections are accepted, each with one small echo. The smallest protocol.
+What the server's process grows by while connections are accepted, each with one small echo.
 """
 
 from __future__ import annotations

@@ -67,6 +67,12 @@ class Descriptor {
     const py::Ref<> file = std::move(file_);
     return static_cast<bool>(py::call_method(file.get(), state.names.close.get()));
   }
+  // Leaves it open, to whoever else has the Python object.
+  void let_go() noexcept {
+    live_number_ = nullptr;
+    last_number_ = std::exchange(number_, -1);
+    file_.reset();
+  }
   [[nodiscard]] int last_number() const noexcept { return number_ >= 0 ? number_ : last_number_; }
 
   template <class V>

@@ -60,6 +60,15 @@ bool PipeTransport::call_connection_lost(PyObject* exception) noexcept {
   return TransportBase::call_connection_lost(exception);
 }
 
+void PipeTransport::let_go() noexcept {
+  if (!has_loop() || !descriptor_.is_open()) return;
+  state_ = State::kLost;
+  if (core::Poller* poller = loop_->poller()) poller->forget(*this);
+  Descriptors::of(*loop_).remove_user(descriptor_.number(), *this);
+  duplicate_.reset();
+  descriptor_.let_go();
+}
+
 bool PipeTransport::on_watch_failed(int error_number) noexcept {
   errno = error_number;
   PyErr_SetFromErrno(PyExc_OSError);

@@ -7,6 +7,7 @@
 #include "core/loop_type.hpp"
 #include "io/transport_base.hpp"
 #include "py/ref.hpp"
+#include "py/type.hpp"
 
 namespace veloop::io {
 
@@ -28,6 +29,9 @@ class PipeTransport : public TransportBase {
   // What repr() shows of the state, and of watching for `direction`.
   [[nodiscard]] const char* state_name() const noexcept;
   [[nodiscard]] const char* watching_name(unsigned direction) const noexcept;
+  // Leaves the pipe to whoever has it, neither watched nor closed: `transport._pipe = None`, which
+  // is how programs keep their stdout.
+  void let_go() noexcept;
 
  protected:
   ~PipeTransport() = default;
@@ -50,6 +54,17 @@ class PipeTransport : public TransportBase {
   // watches its own.
   base::OwnedFd duplicate_;
 };
+
+// The setter of `_pipe`.
+template <class T>
+int set_pipe(PyObject* self, PyObject* value, void*) {
+  if (value != Py_None) {
+    PyErr_SetString(PyExc_AttributeError, "_pipe can only be set to None");
+    return -1;
+  }
+  py::state_of<T>(self)->let_go();
+  return 0;
+}
 
 // The loop's hooks `_make_read_pipe_transport` and `_make_write_pipe_transport`:
 // (pipe, protocol, waiter=None, extra=None).

@@ -106,9 +106,12 @@ PyMethodDef kMethods[] = {
 };
 
 PyGetSetDef kGetSet[] = {
-    VELOOP_TRANSPORT_GETSET(ReadPipeTransport),        {"_pipe", pipe, nullptr, nullptr, nullptr},
-    {"_fileno", number, nullptr, nullptr, nullptr},    {"_paused", paused, nullptr, nullptr, nullptr},
-    {"max_size", max_size, nullptr, nullptr, nullptr}, {nullptr, nullptr, nullptr, nullptr, nullptr},
+    VELOOP_TRANSPORT_GETSET(ReadPipeTransport),
+    {"_pipe", pipe, set_pipe<ReadPipeTransport>, nullptr, nullptr},
+    {"_fileno", number, nullptr, nullptr, nullptr},
+    {"_paused", paused, nullptr, nullptr, nullptr},
+    {"max_size", max_size, nullptr, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
 }  // namespace

@@ -189,7 +189,7 @@ PyMethodDef kMethods[] = {
 
 PyGetSetDef kGetSet[] = {
     VELOOP_TRANSPORT_GETSET(WritePipeTransport),
-    {"_pipe", pipe, nullptr, nullptr, nullptr},
+    {"_pipe", pipe, set_pipe<WritePipeTransport>, nullptr, nullptr},
     {"_fileno", number, nullptr, nullptr, nullptr},
     {"_protocol_paused", FlowMembers<WritePipeTransport>::protocol_paused, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},

@@ -167,7 +167,7 @@ def test_reference_counts_stay(loop, watched, repeat):
     total = sys.gettotalrefcount() if hasattr(sys, "gettotalrefcount") else 0
     repeat(loop, watched)
     after = counts(*objects)
-    # Threads that are not done yet, and caches of the interpreter, move the counts of shared objects a little.
+    # Threads that are ending, and caches of the interpreter, move the counts of shared objects a little.
     assert max(abs(one - other) for one, other in zip(before, after, strict=True)) < 50, (before, after)
     assert before[0] == after[0]
     assert native_objects() == natives

@@ -91,8 +91,15 @@ def run_lint(environment: Environment, arguments: list[str]) -> int:
 
 
 def bench(environment: Environment, arguments: list[str]) -> int:
+    """Compares loops, or does what its first argument asks for instead."""
+    program, needs = "compare.py", []
+    if "--instructions" in arguments:
+        program, needs = "instructions.py", [system_packages.VALGRIND]
+    system_packages.provide(needs)
     prepare(environment, "bench", with_services=True)
-    return run_in_view([environment.python, "benchmarks/compare.py", *arguments], environment.variables)
+    with environment.locked():
+        environment.install_what_can_be("peers")
+    return run_in_view([environment.python, f"benchmarks/{program}", *arguments], environment.variables)
 
 
 def demo(environment: Environment, arguments: list[str]) -> int:

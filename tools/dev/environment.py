@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.dev.interpreters import Interpreter
-from tools.dev.steps import ROOT, run_quietly, step
+from tools.dev.steps import ROOT, Failed, run_quietly, step
 
 ENVIRONMENTS = ROOT / ".venvs"
 
@@ -70,6 +71,26 @@ class Environment:
             run_quietly([*self.pip, "install", *requirements], f"{self.name}-{group}")
             self.stamp(group, key)
 
+    def install_what_can_be(self, group: str) -> None:
+        """As install(), but one by one: what has no wheel for this Python is left out."""
+        for requirement in requirements_of(group):
+            name = f"{group}-{re.split(r'[^A-Za-z0-9_-]', requirement)[0]}"
+            key = digest([requirement])
+            if self.is_stamped(name, key) or self.is_stamped(name, _left_out(key)):
+                continue
+            with step(
+                f"installing {requirement} from PyPI into {self.directory.relative_to(ROOT)}"
+            ) as outcome:
+                try:
+                    run_quietly(
+                        [*self.pip, "install", "--only-binary=:all:", requirement], f"{self.name}-{name}"
+                    )
+                except Failed:
+                    outcome.text = "left out: it cannot be installed here"
+                    self.stamp(name, _left_out(key))
+                else:
+                    self.stamp(name, key)
+
     @property
     def pip(self) -> list[str | Path]:
         return [self.python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
@@ -100,6 +121,11 @@ class Environment:
             return subprocess.run([self.python, "-c", ""], check=False, capture_output=True).returncode == 0
         except OSError:
             return False
+
+
+def _left_out(key: str) -> str:
+    """The stamp of a requirement that is not tried again."""
+    return f"left out: {key}"
 
 
 def requirements_of(group: str) -> list[str]:

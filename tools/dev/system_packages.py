@@ -29,6 +29,9 @@ class Need:
     brew: tuple[str, ...] = ()
 
 
+VALGRIND = Need("valgrind", lambda: shutil.which("valgrind") is not None, ("valgrind",), ("valgrind",))
+
+
 def build_needs(interpreter: Interpreter) -> list[Need]:
     version = interpreter.version
     return [

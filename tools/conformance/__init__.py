@@ -1,0 +1,1 @@
+"""CPython's own asyncio tests (``test.test_asyncio``) with veloop as the loop: ``./dev conformance``."""
