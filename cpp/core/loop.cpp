@@ -16,6 +16,7 @@ constexpr unsigned kTurnsBetweenPolls = 64;
 constexpr std::uint64_t kNanosBetweenPolls = 100'000;
 
 constexpr double kNanosPerSecond = 1e9;
+constexpr double kClockTick = 1e-9;           // seconds; asyncio's _clock_resolution
 constexpr double kLongestWait = 24 * 3600.0;  // seconds; asyncio's MAXIMUM_SELECT_TIMEOUT
 
 }  // namespace
@@ -202,7 +203,9 @@ bool Loop::queue_due_timers() noexcept {
   double seconds = 0;
   if (!now(seconds)) return false;
   return py::guard([this, seconds] {
-    while (!timers_.empty() && timers_.next_deadline() <= seconds) {
+    // As asyncio: what is due within one tick of the clock is due now. (Far away, a tick is nothing.)
+    const double due = std::fmax(seconds, std::nextafter(seconds + kClockTick, 0.0));
+    while (!timers_.empty() && timers_.next_deadline() <= due) {
       Timer* timer = timers_.take_next();
       // The reference passes from the heap to the queue.
       ready_.push(reinterpret_cast<Entry>(static_cast<Callback*>(timer)));

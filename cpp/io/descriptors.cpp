@@ -112,6 +112,7 @@ bool Descriptors::remove_handle(int fd, unsigned direction) noexcept {
   const auto found = foreign_.find(fd);
   if (found == foreign_.end()) return false;
   ForeignFd& foreign = *found->second;
+  if ((foreign.wanted() & direction) == 0 && foreign.wanted() != kNothing) return false;
   const py::Ref<> old = std::move(direction == kReadable ? foreign.reader : foreign.writer);
   const unsigned rest = foreign.wanted();
   // A descriptor closed behind our back cannot be changed any more; it is gone all the same.

@@ -45,8 +45,10 @@ Event = tuple[str, ...]
 Story = dict[str, list[Event]]  # by lane
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]
 
-LONG = 20  # seconds after which a run is taken for hanging, and stopped
+LONG = 10  # seconds after which a run is taken for hanging, and stopped
 ENDINGS = 10  # how often what is left over of a program may stop the loop while its tasks are cancelled
+QUIET = 2  # polls in which nothing happens, after which nothing more is expected
+RESTLESS = 40  # such times in which something always happened: then the program is left out
 AGAIN = 5  # how often asyncio is asked again before a difference is one
 
 
@@ -79,6 +81,9 @@ class World:
         loop.slow_callback_duration = 1000.0  # in debug mode: a busy machine is not part of the story
         self.story: Story = {}
         self._to_close: list[Any] = []
+        self._bell = socket.socketpair()  # made now: its numbers are nobody's that was closed while watched
+        for end in self._bell:
+            end.setblocking(False)
 
     # -- writing down ---------------------------------------------------------------------------
 
@@ -117,20 +122,29 @@ class World:
         self._to_close.append(thing)
         return thing
 
-    async def settle(self, rounds: int = 2) -> None:
-        """Returns when the loop has seen what is ready now, and has run what came of it."""
-        for _ in range(rounds):
-            seen = self.loop.create_future()
-            with contextlib.ExitStack() as closed:
-                near, far = socket.socketpair()
-                closed.enter_context(near)
-                closed.enter_context(far)
-                far.send(b"!")
-                self.loop.add_reader(near, lambda seen=seen: seen.done() or seen.set_result(None))
-                await seen
-                self.loop.remove_reader(near)
-            for _ in range(3):
-                await asyncio.sleep(0)
+    async def settle(self) -> None:
+        """Returns when the loop has seen what is ready, has run what came of it, and nothing more comes."""
+        before = -1
+        for _ in range(RESTLESS):
+            now = sum(map(len, self.story.values()))
+            if now == before:
+                return
+            before = now
+            for _ in range(QUIET):
+                await self._seen()
+        self.story = {"": [("restless",)]}
+
+    async def _seen(self) -> None:
+        """Returns when the loop has polled, and has run what it found."""
+        near, far = self._bell
+        seen = self.loop.create_future()
+        far.send(b"!")
+        self.loop.add_reader(near, lambda: seen.done() or seen.set_result(None))
+        await seen
+        self.loop.remove_reader(near)
+        near.recv(1)
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     def end(self) -> None:
         """Closes everything: what that tells is part of the story, too."""
@@ -140,6 +154,8 @@ class World:
         if not self.loop.is_closed():
             self._cancel_tasks()
             self.loop.close()
+        for end in self._bell:
+            end.close()
 
     def _cancel_tasks(self) -> None:
         self.loop.set_exception_handler(None)

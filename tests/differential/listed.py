@@ -6,6 +6,7 @@ after that are explained by the differences that changed one of them.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,21 +36,69 @@ def in_words(change: Callable[[str], str]) -> Callable[[Story], Story]:
     return level
 
 
-STACK = re.compile(r"(?:  File .*\n    .*(?:\n|$))+")
-SUMMARY = re.compile(r"<FrameSummary [^>]*>(?:, <FrameSummary [^>]*>)+")
-FRAMES_KEPT = 5
+FRAME = re.compile(r"  File \"(.*)\", line .*\n    .*(?:\n|$)")
+FRAMES = re.compile(f"(?:{FRAME.pattern})+")
+SUMMARY = re.compile(r"<FrameSummary file (.*?), line [^>]*>")
+SUMMARIES = re.compile(f"{SUMMARY.pattern}(?:, {SUMMARY.pattern})*")
+OWN = re.compile(r"/(asyncio|veloop)/\w+\.py")
+FRAMES_KEPT = 3
+WATCHING = {f"{does}_{what}" for does in ("add", "remove") for what in ("reader", "writer")}
+CREATED = re.compile(r" created at [^\s>]+:\d+")
 
 
 def with_short_stacks(text: str) -> str:
-    text = STACK.sub(lambda found: "\n".join(found[0].splitlines()[-2 * FRAMES_KEPT :]), text)
-    return SUMMARY.sub(lambda found: ", ".join(found[0].split(", <")[-FRAMES_KEPT:]), text)
+    """Only the innermost frames of stacks, without those of asyncio and veloop themselves."""
+
+    def shorten(frames: str, frame: re.Pattern[str]) -> str:
+        kept = [found[0] for found in frame.finditer(frames) if not OWN.search(found[1])]
+        return "\n".join(each.rstrip("\n") for each in kept[-FRAMES_KEPT:])
+
+    text = FRAMES.sub(lambda found: shorten(found[0], FRAME), text)
+    return SUMMARIES.sub(lambda found: shorten(found[0], SUMMARY), text)
+
+
+def with_equal_deadlines_sorted(story: Story) -> Story:
+    """Timers that are due one after the other, at the same time, in the order of their making."""
+    if not any(event[0] == "due" for event in story.get("", ())):
+        return story
+    events = []
+    for (what, when), group in itertools.groupby(story[""], lambda event: (event[0], event[1:2])):
+        events += sorted(group, key=lambda event: int(event[2])) if what == "due" and when else group
+    return story | {"": events}
+
+
+def without_calls_for_closed_ends(story: Story) -> Story:
+    """No more of those who were closed while they were watched."""
+    events, closed = [], set()
+    for event in story.get("", ()):
+        if event[0] == "closed while watched":
+            closed.add(event[1])
+        words = event[0].split(" ")
+        if not (words[0] in WATCHING and words[-1] in closed):
+            events.append(event)
+    return story | {"": events} if closed else story
 
 
 LISTED: list[Listed] = [
     Listed(
-        "stack depth",
-        "asyncio counts two or three frames of its own among the ten that it keeps of a handle's making",
+        "stacks of handles",
+        "asyncio counts frames of its own among the ten that it keeps of a handle's making",
         in_words(with_short_stacks),
+    ),
+    Listed(
+        "makers of watching handles",
+        "asyncio's reader and writer handles say that asyncio has created them; veloop's name the caller",
+        in_words(lambda text: CREATED.sub("", text)),
+    ),
+    Listed(
+        "equal deadlines",
+        "asyncio runs timers with equal deadlines in the order of its heap, veloop in that of their making",
+        with_equal_deadlines_sorted,
+    ),
+    Listed(
+        "closed while watched",
+        "asyncio's selector remembers a descriptor that was closed: who watches it may be replaced",
+        without_calls_for_closed_ends,
     ),
 ]
 
