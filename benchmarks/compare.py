@@ -13,12 +13,14 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from harness import catalogue, loops, report, runner
+from harness import catalogue, chart, loops, report, runner
 from harness.catalogue import Workload
 from harness.loops import LoopSpec
 from harness.model import LIMIT
@@ -32,14 +34,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="*", metavar="NAMES", help="workloads, with wildcards, by commas")
     parser.add_argument("--rounds", type=int, help="how often each loop is measured (default 5)")
     parser.add_argument("--seconds", type=float, help="how long one measurement lasts (default 1)")
-    parser.add_argument("--quick", action="store_true", help="3 rounds of 0.3 seconds: an impression")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 0.15 seconds: an impression")
     parser.add_argument("--grid", action="store_true", help="all parameters of each workload")
     parser.add_argument("--no-limit", action="store_true", help="leave out the plain C server")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    parser.add_argument(
+        "--chart", type=Path, metavar="FILE", action="append", default=[], help="draw an .svg or .png"
+    )
+    parser.add_argument("--from", type=Path, metavar="FILE", dest="source", help="show a --json file again")
     parser.add_argument("--list", action="store_true", help="list the workloads and stop")
     options = parser.parse_args(arguments)
-    options.rounds = options.rounds or (3 if options.quick else 5)
-    options.seconds = options.seconds or (0.3 if options.quick else 1.0)
+    options.rounds = options.rounds or (2 if options.quick else 5)
+    options.seconds = options.seconds or (0.15 if options.quick else 1.0)
     return options
 
 
@@ -63,7 +69,7 @@ def choose_workloads(patterns: str) -> list[Workload]:
     return chosen
 
 
-def machine() -> dict[str, object]:
+def machine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -90,6 +96,42 @@ def print_tables(rows: Sequence[Row], names: Sequence[str], baseline: str) -> No
         print(line)
 
 
+@dataclass
+class Results:
+    """What a run found: the content of the JSON file."""
+
+    machine: dict[str, Any]
+    loops: dict[str, str]  # versions by name
+    rounds: int
+    seconds: float
+    baseline: str
+    rows: list[Row]
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        data = json.loads(path.read_text())
+        return cls(**{**data, "rows": [Row.from_json(row) for row in data["rows"]]})
+
+    def write(self, path: Path) -> None:
+        content = {**vars(self), "rows": [row.to_json(self.baseline) for row in self.rows]}
+        path.write_text(json.dumps(content, indent=1) + "\n")
+
+    def choose(self, workloads: Sequence[Workload]) -> Results:
+        names = {workload.name for workload in workloads}
+        return replace(self, rows=[row for row in self.rows if row.workload in names])
+
+    @property
+    def caption(self) -> str:
+        versions = ", ".join(f"{name} {version}" for name, version in self.loops.items() if name != "asyncio")
+        how = f"medians of {self.rounds} rounds of {self.seconds:g} s, with their range"
+        return f"CPython {self.machine['python']}, {versions}; {how}"
+
+    def show(self, charts: Sequence[Path]) -> None:
+        print_tables(self.rows, list(self.loops), self.baseline)
+        for path in charts:
+            chart.draw(self.rows, [*self.loops, LIMIT], self.baseline, path, self.caption)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     workloads = choose_workloads(options.only)
@@ -97,37 +139,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for workload in workloads:
             print(f"{workload.name:24} {workload.title()}  {workload.module.GRID}")
         return 0
-    specs = choose_loops(options.loops)
-    if not specs:
-        raise SystemExit("none of these loops is installed")
-    return compare(options, workloads, specs)
+    for path in options.chart:
+        try:
+            chart.check(path)
+        except chart.CannotDraw as error:
+            raise SystemExit(str(error)) from None
+    if options.source:
+        results = Results.read(options.source).choose(workloads)
+    else:
+        specs = choose_loops(options.loops)
+        if not specs:
+            raise SystemExit("none of these loops is installed")
+        results = compare(options, workloads, specs)
+    results.show(options.chart)
+    if options.json:
+        results.write(options.json)
+    return 0
 
 
-def compare(options: argparse.Namespace, workloads: Sequence[Workload], specs: Sequence[LoopSpec]) -> int:
-    about = machine()
-    names = [spec.name for spec in specs]
-    baseline = "asyncio" if "asyncio" in names else names[0]
+def compare(options: argparse.Namespace, workloads: Sequence[Workload], specs: Sequence[LoopSpec]) -> Results:
+    versions = {spec.name: spec.version for spec in specs}
+    baseline = "asyncio" if "asyncio" in versions else specs[0].name
+    results = Results(machine(), versions, options.rounds, options.seconds, baseline, [])
     settings = runner.Settings(specs, options.rounds, options.seconds, options.grid, not options.no_limit)
-    rows: list[Row] = []
     try:
         with report.progress(runner.count(settings, workloads)) as on_step:
             for row in runner.run(settings, workloads, on_step):
-                rows.append(row)
+                results.rows.append(row)
     except KeyboardInterrupt:
         print("interrupted: the rows that were finished", file=sys.stderr)
-    print_tables(rows, names, baseline)
-    if options.json:
-        versions = {spec.name: spec.version for spec in specs}
-        content = {
-            "machine": about,
-            "loops": versions,
-            "rounds": options.rounds,
-            "seconds": options.seconds,
-            "baseline": baseline,
-            "rows": [row.to_json(baseline) for row in rows],
-        }
-        options.json.write_text(json.dumps(content, indent=1) + "\n")
-    return 0
+    return results
 
 
 if __name__ == "__main__":

@@ -79,6 +79,15 @@ class Row:
         gains = [gain(*pair) for pair in zip(self.results[loop], self.results[baseline], strict=False)]
         return Spread.of(gains) if all(gains) else None
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Row:
+        """The rounds are what counts; medians and ratios are computed anew."""
+        results = {
+            loop: [Measurement.from_json(one) for one in entry["rounds"]]
+            for loop, entry in data["loops"].items()
+        }
+        return cls(data["workload"], data["title"], data["parameters"], results)
+
     def to_json(self, baseline: str) -> dict[str, Any]:
         loops: dict[str, Any] = {}
         for loop, results in self.results.items():
