@@ -265,6 +265,10 @@ class Family:
     collect: bool = False
     count: Count = field(default_factory=Count)
 
+    def remark(self) -> str:
+        """What else there is to say about the programs that were run."""
+        return ""
+
     def told_on(self, make_loop: MakeLoop, program: object) -> Story:
         """The story of one run."""
         world = World(make_loop())

@@ -37,13 +37,15 @@ def main(arguments: list[str]) -> int:
 
     print(f"Python {platform.python_version()}, {options.minutes:g} minutes, seed {options.seed}", flush=True)
     table, total = Table(COLUMNS), Count()
-    seconds = options.minutes * 60 / sum(family.cases is None for family in chosen or known or [None])
+    random = sum(family.cases is None for family in chosen)
+    seconds = options.minutes * 60 / max(random, 1)
     for family in chosen:
         started = time.monotonic()
         for difference in search(family, seconds, options.seed):
             print(f"\n{difference}\n", flush=True)
         count = family.count
-        print(f"{family.name}: {count.cases:,} cases in {time.monotonic() - started:.0f} s", flush=True)
+        remarks = [f"{count.cases:,} cases in {time.monotonic() - started:.0f} s", family.remark()]
+        print(f"{family.name}: {', '.join(filter(None, remarks))}", flush=True)
         table.add(family.name, count.cases, count.differences, count.explained_cases)
         total.add(count)
     table.add("all", total.cases, total.differences, total.explained_cases)
