@@ -39,6 +39,7 @@ bool Loop::open() {
 void Loop::close() noexcept {
   clear_refs();
   poller_.reset();
+  signal_wakeup_.close();
   inbox_.close();
   uv_loop_.reset();
 }
@@ -112,6 +113,7 @@ bool Loop::flush_pending(bool go_on) noexcept {
 // ---- one turn -------------------------------------------------------------------------------------
 
 bool Loop::run_until_stopped() noexcept {
+  signal_wakeup_.begin_run();
   turns_since_poll_ = kTurnsBetweenPolls;  // A new run begins with a look at I/O, as asyncio's does.
   do {
     if (!run_once()) return false;
@@ -148,19 +150,33 @@ bool Loop::may_skip_poll() noexcept {
 
 bool Loop::poll() noexcept {
   ready_.release_spare();
-  std::int64_t timeout_ns = 0;
-  if (ready_.empty() && !stopping_ && !timeout_until_next_timer(timeout_ns)) return false;
-  const bool ok = wait(timeout_ns);
+  int error_number = 0;
+  if (!ready_.empty() || stopping_) {
+    error_number = poller_->wait(0);
+  } else {
+    const SignalWakeup::Lent lent(signal_wakeup_, *poller_, state_.library.main_thread.get());
+    // What has arrived until here runs its Python handler; what arrives from now on ends the wait.
+    if (PyErr_CheckSignals() != 0) return false;
+    std::int64_t timeout_ns = 0;
+    if (ready_.empty() && !stopping_ && !timeout_until_next_timer(timeout_ns)) return false;
+    error_number = wait(timeout_ns);
+  }
   turns_since_poll_ = 0;
   last_poll_ns_ = uv_hrtime();
-  if (!ok) return false;
+  if (error_number != 0 && error_number != EINTR) {
+    errno = error_number;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return false;
+  }
   for (const Poller::Event& event : poller_->events()) {
     Watcher* watcher = poller_->find(event.fd);
     if (watcher == nullptr) continue;
     const unsigned events = event.events & watcher->interest();
     if (events != 0) watcher->on_events(events);
   }
-  return PyErr_Occurred() == nullptr;
+  // Python's own signal handlers, which may raise: what the wait has found is in the queue by now, for some
+  // of it is told only once (kEdge).
+  return PyErr_Occurred() == nullptr && PyErr_CheckSignals() == 0;
 }
 
 bool Loop::timeout_until_next_timer(std::int64_t& timeout_ns) noexcept {
@@ -175,27 +191,17 @@ bool Loop::timeout_until_next_timer(std::int64_t& timeout_ns) noexcept {
   return true;
 }
 
-bool Loop::wait(std::int64_t timeout_ns) noexcept {
+int Loop::wait(std::int64_t timeout_ns) noexcept {
+  inbox_.set_asleep(true);
+  // Checked after the flag is up: whoever fills the inbox from now on wakes us.
+  const bool nothing_came = inbox_.empty();
   int error_number = 0;
-  if (timeout_ns == 0) {
-    error_number = poller_->wait(0);
-  } else {
-    inbox_.set_asleep(true);
-    // Checked after the flag is up: whoever fills the inbox from now on wakes us.
-    const bool nothing_came = inbox_.empty();
-    {
-      const py::GilReleased released;
-      error_number = poller_->wait(nothing_came ? timeout_ns : 0);
-    }
-    inbox_.set_asleep(false);
+  {
+    const py::GilReleased released;
+    error_number = poller_->wait(nothing_came ? timeout_ns : 0);
   }
-  if (error_number != 0 && error_number != EINTR) {
-    errno = error_number;
-    PyErr_SetFromErrno(PyExc_OSError);
-    return false;
-  }
-  // Python's own signal handlers: KeyboardInterrupt leaves the loop from here.
-  return PyErr_CheckSignals() == 0;
+  inbox_.set_asleep(false);
+  return error_number;
 }
 
 bool Loop::queue_due_timers() noexcept {

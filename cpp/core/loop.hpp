@@ -17,6 +17,7 @@
 #include "core/callback.hpp"
 #include "core/inbox.hpp"
 #include "core/poller.hpp"
+#include "core/signal_wakeup.hpp"
 #include "core/timers.hpp"
 #include "py/ref.hpp"
 #include "py/state.hpp"
@@ -151,7 +152,8 @@ class Loop {
 
   [[nodiscard]] bool may_skip_poll() noexcept;
   [[nodiscard]] bool poll() noexcept;
-  [[nodiscard]] bool wait(std::int64_t timeout_ns) noexcept;
+  // Waits without the GIL; returns 0 or an errno.
+  [[nodiscard]] int wait(std::int64_t timeout_ns) noexcept;
   [[nodiscard]] bool timeout_until_next_timer(std::int64_t& timeout_ns) noexcept;
   [[nodiscard]] bool queue_due_timers() noexcept;
   [[nodiscard]] bool run_ready() noexcept;
@@ -183,6 +185,7 @@ class Loop {
 
   TimerHeap timers_;
   uv::EventLoop uv_loop_;
+  SignalWakeup signal_wakeup_;
   std::unique_ptr<Poller> poller_;  // before the inbox's handle is closed, after the loop is made
   Inbox inbox_;
   std::unique_ptr<Extension> extension_;

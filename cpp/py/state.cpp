@@ -46,7 +46,8 @@ bool State::load() noexcept {
          import_into(library.socket, "socket", "socket") &&
          import_into(library.socket_base, "_socket", "socket") &&
          import_into(library.extract_stack, "asyncio.format_helpers", "extract_stack") &&
-         import_into(library.logger, "asyncio.log", "logger");
+         import_into(library.logger, "asyncio.log", "logger") &&
+         import_into(library.main_thread, "threading", "main_thread");
 }
 
 State* state_of_module(PyObject* module) noexcept {

@@ -45,6 +45,7 @@ struct Library {
   Ref<> socket_base;        // _socket.socket, whose layout is known
   Ref<> extract_stack;      // asyncio.format_helpers.extract_stack
   Ref<> logger;             // asyncio.log.logger
+  Ref<> main_thread;        // threading.main_thread
 };
 
 struct Types {

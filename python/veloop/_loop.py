@@ -28,8 +28,7 @@ class EventLoop(_native.Loop, Signals, Processes, Hooks):  # type: ignore[misc]
         """
         self._run_forever_setup()
         try:
-            with self._signal_wakeup():
-                self._run_turns()
+            self._run_turns()
         finally:
             self._run_forever_cleanup()
 

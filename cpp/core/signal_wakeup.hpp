@@ -1,0 +1,51 @@
+#pragma once
+// Ends the loop's wait when a signal arrives, however close to its beginning.
+//
+// A signal that interrupts the wait ends it (where the poller is epoll). One that arrives in the microseconds
+// between Python's last look at signals and the system call interrupts nothing: its Python handler would run
+// whenever something else ends the wait. So a loop in the main thread lends the write end of a pipe to
+// Python's signal.set_wakeup_fd() for the length of each wait, and the poller watches the read end. Between
+// waits, when Python code may look, the descriptor is not set.
+//
+// Somebody else's wake-up descriptor is left alone: asyncio's add_signal_handler() sets one that the loop
+// reads; whoever sets his own has to see to the rest, as on asyncio.
+#include <Python.h>
+
+#include "base/owned_fd.hpp"
+#include "core/poller.hpp"
+
+namespace veloop::core {
+
+class SignalWakeup final : public Watcher {
+ public:
+  // Which thread is the main one is asked once per run, at the first wait.
+  void begin_run() noexcept { asked_ = false; }
+  // The poller that watches us is gone, or belongs to another process.
+  void close() noexcept;
+
+  void on_events(unsigned events) noexcept override;
+
+  // For the length of a wait. Made and destroyed with the GIL held.
+  class Lent {
+   public:
+    Lent(SignalWakeup& wakeup, Poller& poller, PyObject* main_thread) noexcept;
+    Lent(const Lent&) = delete;
+    Lent& operator=(const Lent&) = delete;
+    ~Lent();
+
+   private:
+    SignalWakeup& wakeup_;
+  };
+
+ private:
+  void on_interest_lost(unsigned) noexcept override {}
+  [[nodiscard]] bool open(Poller& poller) noexcept;
+
+  base::OwnedFd read_end_;
+  base::OwnedFd write_end_;
+  bool asked_ = false;
+  bool usable_ = false;  // we are in the main thread, and have the pipe
+  bool lent_ = false;
+};
+
+}  // namespace veloop::core
