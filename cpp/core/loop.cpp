@@ -154,7 +154,12 @@ bool Loop::poll() noexcept {
   if (!ready_.empty() || stopping_) {
     error_number = poller_->wait(0);
   } else {
-    const SignalWakeup::Lent lent(signal_wakeup_, *poller_, state_.library.main_thread.get());
+    if (!signal_wakeup_.is_prepared() &&
+        !signal_wakeup_.prepare(*poller_, state_.library.main_thread.get())) {
+      return false;
+    }
+    if (PyErr_CheckSignals() != 0) return false;
+    const SignalWakeup::Lent lent(signal_wakeup_);
     // What has arrived until here runs its Python handler; what arrives from now on ends the wait.
     if (PyErr_CheckSignals() != 0) return false;
     std::int64_t timeout_ns = 0;

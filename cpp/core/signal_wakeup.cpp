@@ -8,21 +8,20 @@
 #include "py/error.hpp"
 
 namespace veloop::core {
-namespace {
 
-// Only there may the wake-up descriptor be set. A fork can make another thread the main one.
-bool in_main_thread(PyObject* main_thread) noexcept {
-  if (PyInterpreterState_Get() != PyInterpreterState_Main()) return false;
-  const py::ErrorStash stash;
+bool SignalWakeup::prepare(Poller& poller, PyObject* main_thread) noexcept {
+  asked_ = true;
+  usable_ = false;
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) return true;
+  // Only the main thread may set the descriptor. A fork can make another thread the main one.
   const auto thread = py::call(main_thread);
   const auto ident = thread ? py::steal(PyObject_GetAttrString(thread.get(), "ident")) : py::Ref<>();
-  const bool is_main = ident && PyLong_Check(ident.get()) &&
-                       PyLong_AsUnsignedLongMask(ident.get()) == PyThread_get_thread_ident();
-  PyErr_Clear();
-  return is_main;
+  if (!ident) return false;
+  const bool is_main =
+      PyLong_Check(ident.get()) && PyLong_AsUnsignedLongMask(ident.get()) == PyThread_get_thread_ident();
+  usable_ = is_main && open(poller);
+  return true;
 }
-
-}  // namespace
 
 bool SignalWakeup::open(Poller& poller) noexcept {
   if (write_end_) return true;
@@ -46,27 +45,31 @@ void SignalWakeup::close() noexcept {
   write_end_.reset();
 }
 
-void SignalWakeup::on_events(unsigned) noexcept {
-  std::array<char, 256> ignored;
-  while (::read(read_end_.get(), ignored.data(), ignored.size()) > 0) {
+void SignalWakeup::on_events(unsigned) noexcept { pass_on(-1); }
+
+void SignalWakeup::pass_on(int other_fd) noexcept {
+  std::array<char, 256> numbers;
+  ssize_t count = 0;
+  while ((count = ::read(read_end_.get(), numbers.data(), numbers.size())) > 0) {
+    if (other_fd >= 0 && ::write(other_fd, numbers.data(), static_cast<std::size_t>(count)) < 0) return;
   }
 }
 
-SignalWakeup::Lent::Lent(SignalWakeup& wakeup, Poller& poller, PyObject* main_thread) noexcept
-    : wakeup_(wakeup) {
-  if (!wakeup.asked_) {
-    wakeup.asked_ = true;
-    wakeup.usable_ = in_main_thread(main_thread) && wakeup.open(poller);
-  }
+SignalWakeup::Lent::Lent(SignalWakeup& wakeup) noexcept : wakeup_(wakeup) {
   if (!wakeup.usable_) return;
   const int others = PySignal_SetWakeupFd(wakeup.write_end_.get());
   wakeup.lent_ = others == -1;
-  if (!wakeup.lent_) PySignal_SetWakeupFd(others);
+  if (wakeup.lent_) return;
+  PySignal_SetWakeupFd(others);
+  wakeup.pass_on(others);  // a signal that came between the two
 }
 
 SignalWakeup::Lent::~Lent() {
-  if (wakeup_.lent_) PySignal_SetWakeupFd(-1);
+  if (!wakeup_.lent_) return;
   wakeup_.lent_ = false;
+  const int current = PySignal_SetWakeupFd(-1);
+  // A signal handler that ran meanwhile has set another one.
+  if (current != wakeup_.write_end_.get()) PySignal_SetWakeupFd(current);
 }
 
 }  // namespace veloop::core

@@ -18,8 +18,11 @@ namespace veloop::core {
 
 class SignalWakeup final : public Watcher {
  public:
-  // Which thread is the main one is asked once per run, at the first wait.
+  // Which thread is the main one is asked once per run, at the first wait: it may be another in a later run.
   void begin_run() noexcept { asked_ = false; }
+  [[nodiscard]] bool is_prepared() const noexcept { return asked_; }
+  // Asks `main_thread`, threading.main_thread(). False if that raised: signal handlers run there, too.
+  [[nodiscard]] bool prepare(Poller& poller, PyObject* main_thread) noexcept;
   // The poller that watches us is gone, or belongs to another process.
   void close() noexcept;
 
@@ -28,7 +31,7 @@ class SignalWakeup final : public Watcher {
   // For the length of a wait. Made and destroyed with the GIL held.
   class Lent {
    public:
-    Lent(SignalWakeup& wakeup, Poller& poller, PyObject* main_thread) noexcept;
+    explicit Lent(SignalWakeup& wakeup) noexcept;
     Lent(const Lent&) = delete;
     Lent& operator=(const Lent&) = delete;
     ~Lent();
@@ -40,6 +43,8 @@ class SignalWakeup final : public Watcher {
  private:
   void on_interest_lost(unsigned) noexcept override {}
   [[nodiscard]] bool open(Poller& poller) noexcept;
+  // Empties the pipe, into somebody else's wake-up descriptor unless it is -1.
+  void pass_on(int other_fd) noexcept;
 
   base::OwnedFd read_end_;
   base::OwnedFd write_end_;
