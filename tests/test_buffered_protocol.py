@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
+import os
 import socket
+import sys
 
 import pytest
 
 from support.protocols import BufferedRecorder, Calls, Recorder
-from support.sockets import KINDS, both_ends, connected, polled
+from support.sockets import KINDS, both_ends, connected, polled, socket_pair
 
 pytestmark = pytest.mark.timeout(30)
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -202,8 +205,55 @@ async def test_the_transport_can_be_closed_in_get_buffer(action):
     async with connected(Closes) as (_, protocol, far):
         far.send(b"one")
         assert await protocol.lost is None
-        assert protocol.events[0] == "made"
-        assert protocol.events[-1] == "lost"
+        assert protocol.events == ["made", "data", "lost"]
+        assert protocol.received == b"one"
+
+
+async def test_the_protocol_can_be_changed_in_get_buffer():
+    second = None
+
+    class Changes(BufferedRecorder):
+        def get_buffer(self, sizehint):
+            self.transport.set_protocol(second)
+            return second.get_buffer(sizehint)
+
+    async with connected(Changes) as (transport, first, far):
+        second = BufferedRecorder()
+        far.send(b"one")
+        assert await second.bytes_received(3) == b"one"
+        assert first.received == b""
+        transport.set_protocol(first)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="buffers in Python code are from 3.12 on")
+async def test_giving_a_buffer_back_may_run_code_that_fails_a_system_call():
+    class Buffer:
+        def __init__(self):
+            self.memory = bytearray(10)
+
+        def __len__(self):
+            return len(self.memory)
+
+        def __buffer__(self, flags):
+            return memoryview(self.memory)
+
+        def __release_buffer__(self, view):
+            with contextlib.suppress(OSError):
+                os.close(-1)  # EBADF, where there was EAGAIN
+
+    class Offers(BufferedRecorder):
+        def get_buffer(self, sizehint):
+            near.recv(10)  # what made the socket readable
+            return Buffer()
+
+    near, far = socket_pair()
+    transport, protocol = await asyncio.get_running_loop().create_connection(Offers, sock=near)
+    with far:
+        far.send(b"one")
+        await polled()
+        assert protocol.events == ["made"]
+        transport.close()
+        await protocol.lost
 
 
 async def test_the_protocol_can_be_changed_in_buffer_updated():

@@ -166,6 +166,17 @@ def test_the_threshold_can_be_set_and_includes_its_value(loop, clock, warnings_l
     assert len(warnings_logged()) == 2
 
 
+def test_a_cancelled_callback_is_not_slow(loop, warnings_logged):
+    loop.set_debug(True)
+    loop.slow_callback_duration = 0
+    loop.call_soon(print).cancel()
+    loop.call_soon(len, "")
+    run_once(loop)
+    loop.set_debug(False)
+    assert "len('')" in warnings_logged()[0]
+    assert not [message for message in warnings_logged() if "cancelled" in message]
+
+
 def test_slow_callbacks_are_not_logged_without_debug_mode(loop, clock, warnings_logged):
     loop.set_debug(False)
     loop.call_soon(clock.advance, 100)

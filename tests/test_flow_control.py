@@ -160,6 +160,27 @@ async def test_a_transport_can_be_closed_in_resume_writing(on_veloop):
         assert protocol.events == ["made", "pause", "resume", "lost"]
 
 
+async def test_a_closing_transport_is_lost_in_the_turn_that_sends_the_last_of_it(loop):
+    events = []
+
+    class Schedules(Recorder):
+        def resume_writing(self):
+            loop.call_soon(events.append, "scheduled")
+
+        def connection_lost(self, exc):
+            events.append("lost")
+            super().connection_lost(exc)
+
+    async with connected(Schedules) as (transport, protocol, far):
+        transport.set_write_buffer_limits(high=0)
+        await fill(transport)
+        transport.close()
+        await read_to_end(far)
+        await protocol.lost
+        await polled()
+        assert events == ["lost", "scheduled"]
+
+
 async def test_data_written_in_pause_writing_is_sent():
     factory = Calls("pause_writing", lambda transport: transport.write(b"more"))
     async with connected(factory) as (transport, protocol, far):

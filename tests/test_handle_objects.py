@@ -180,6 +180,26 @@ def test_run_can_be_called_by_hand(loop, loop_errors):
     loop_errors.pop()
 
 
+def test_a_handle_may_be_run_and_cancelled_within_itself(loop):
+    class Counts:
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            handle._run()
+            handle.cancel()
+            events.append(sys.getrefcount(self) > 1)
+            return 1
+
+    events, errors = [], []
+    loop.call_exception_handler = errors.append
+    handle = loop.call_soon(next, Counts())  # next() relies on the handle to keep its argument
+    run_once(loop)
+    assert events == [True]
+    assert "cannot enter context" in str(errors.pop()["exception"])
+    assert errors == []
+
+
 def test_the_loop_runs_handles_through_asyncios_run_method(loop, monkeypatch):
     """Profilers replace Handle._run to time every callback."""
     seen = []

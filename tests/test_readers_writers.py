@@ -185,6 +185,30 @@ async def test_numbers_and_objects_name_the_same_descriptor(loop):
         assert loop.remove_reader(HasFileno(near.fileno())) is False
 
 
+def test_the_first_object_of_a_descriptor_is_kept_while_it_is_watched(loop):
+    class Ends:
+        def __init__(self, number):
+            self.number = number
+
+        def fileno(self):
+            return self.number
+
+        def __del__(self):
+            events.append("gone")
+            loop.remove_reader(self.number)
+
+    events = []
+    with sockets() as (near, _):
+        loop.add_reader(Ends(near.fileno()), events.append)
+        loop.add_reader(near.fileno(), events.append)
+        loop.add_writer(near.fileno(), events.append)
+        assert loop.remove_reader(near.fileno()) is True
+        assert events == []
+        assert loop.remove_writer(near.fileno()) is True
+        assert events == ["gone"]
+        assert loop.remove_writer(near.fileno()) is False
+
+
 @each_side
 @pytest.mark.parametrize("wrong", ["text", None, 3.5, object(), [1]])
 async def test_things_without_a_descriptor_are_refused(loop, side, wrong):

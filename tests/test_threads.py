@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextvars
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -220,6 +221,57 @@ def test_cancelling_from_another_thread_while_the_loop_runs_never_hangs(loop):
     thread.join(LONG)
     assert not thread.is_alive()
     assert [number for number in ran if number % 2 == 0] == list(range(0, 3000, 2))
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="from 3.14 on cancelling waits, on asyncio as well")
+def test_cancelling_what_runs_in_another_thread_does_not_wait_for_it(loop):
+    lock, started, outcomes = threading.Lock(), threading.Event(), []
+
+    def callback():
+        started.set()
+        outcomes.append(lock.acquire(timeout=LONG))
+        loop.stop()
+
+    def other():
+        with lock:
+            handle = loop.call_soon_threadsafe(callback)
+            assert started.wait(LONG)
+            handle.cancel()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    loop.run_forever()
+    thread.join(LONG)
+    assert outcomes == [True]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="such handles have a lock since 3.14")
+@pytest.mark.parametrize("method", ["cancel", "cancelled"])
+def test_asking_a_handle_that_runs_in_another_thread_waits_until_it_is_done(loop, loop_errors, method):
+    started, asked, events = threading.Event(), threading.Event(), []
+
+    def callback():
+        started.set()
+        assert asked.wait(LONG)
+        raise ValueError("reported while it still runs")
+
+    def report(_loop, context):
+        events.append("reported")
+
+    def other():
+        handle = loop.call_soon_threadsafe(callback)
+        assert started.wait(LONG)
+        asked.set()
+        getattr(handle, method)()
+        events.append("answered")
+        loop.call_soon_threadsafe(loop.stop)
+
+    loop.set_exception_handler(report)
+    thread = threading.Thread(target=other)
+    thread.start()
+    loop.run_forever()
+    thread.join(LONG)
+    assert events == ["reported", "answered"]
 
 
 def test_objects_of_callbacks_may_be_freed_by_another_thread(loop):

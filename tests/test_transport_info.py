@@ -71,7 +71,7 @@ async def test_the_addresses_are_still_known_after_the_end(kind):
         assert transport.get_extra_info("sockname") == sockname
 
 
-async def test_the_addresses_are_known_within_connection_lost():
+async def test_the_addresses_and_the_protocol_are_known_within_connection_lost():
     seen = []
 
     class Looks(asyncio.Protocol):
@@ -82,13 +82,16 @@ async def test_the_addresses_are_known_within_connection_lost():
         def connection_lost(self, exc):
             seen.append(self.transport.get_extra_info("peername"))
             seen.append(self.transport.get_extra_info("socket").fileno() >= 0)
+            seen.append(self.transport.get_protocol() is self)
             self.lost.set_result(None)
 
     async with connected(Looks) as (transport, protocol, far):
         address = far.getsockname()
         transport.close()
         await protocol.lost
-    assert seen == [address, True]
+        await polled()
+        assert transport.get_protocol() is None
+    assert seen == [address, True, True]
 
 
 @each_kind

@@ -1,5 +1,7 @@
 #include "core/callback.hpp"
 
+#include <utility>
+
 #include "core/handle_members.hpp"
 #include "core/loop.hpp"
 #include "core/timers.hpp"
@@ -67,6 +69,15 @@ py::Ref<> invoke(Callback& callback) noexcept {
       static_cast<std::size_t>(callback.arg_count) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
 }
 
+// From Python 3.14 on handles of call_soon_threadsafe() have a lock, which they hold while they run.
+void wait_while_running(const Callback& callback) noexcept {
+#if PY_VERSION_HEX >= 0x030E0000
+  if (callback.threadsafe && callback.running) callback.loop->wait_while_running(callback);
+#else
+  (void)callback;
+#endif
+}
+
 }  // namespace
 
 void Callback::drop_function_and_arguments() noexcept {
@@ -120,13 +131,15 @@ Callback* new_foreign_callback(Loop& loop, PyObject* handle) noexcept {
 }
 
 bool run(Callback& callback) noexcept {
-  callback.running = true;
+  // It may run inside itself (Handle._run() called by hand), which fails, but must not end the outer run.
+  const bool was_running = std::exchange(callback.running, true);
   const py::Ref<> result = invoke(callback);
-  callback.running = false;
   bool go_on = true;
   if (!result) {
     go_on = !py::is_exit_request() && callback.loop->report_callback_error(callback);
   }
+  callback.running = was_running;
+  if (was_running) return go_on;
   if (callback.cancelled) callback.drop_function_and_arguments();
   if (callback.threadsafe) callback.loop->notify_callback_ran();
   return go_on;
@@ -141,7 +154,7 @@ Callback* as_callback(const py::State& state, PyObject* object) noexcept {
 
 PyObject* handle_cancel(Callback& callback) noexcept {
   if (callback.cancelled || callback.loop == nullptr) Py_RETURN_NONE;
-  if (callback.threadsafe && callback.running) callback.loop->wait_while_running(callback);
+  wait_while_running(callback);
   if (callback.cancelled) Py_RETURN_NONE;
   const py::Ref<> keep_alive = py::share(callback.self);
   callback.cancelled = true;
@@ -156,6 +169,11 @@ PyObject* handle_cancel(Callback& callback) noexcept {
   if (callback.kind == Callback::Kind::kTimer) callback.loop->timers().remove(static_cast<Timer&>(callback));
   if (!callback.running) callback.drop_function_and_arguments();
   Py_RETURN_NONE;
+}
+
+PyObject* handle_cancelled(const Callback& callback) noexcept {
+  wait_while_running(callback);
+  return PyBool_FromLong(callback.cancelled);
 }
 
 PyObject* handle_args(const Callback& callback) noexcept {

@@ -42,7 +42,7 @@ struct Callback {
   bool cancelled = false;
   bool dropped = false;  // function and arguments count as gone (they go after a run in progress)
   bool running = false;
-  bool threadsafe = false;  // cancel() from another thread waits while it runs (asyncio from 3.14 on)
+  bool threadsafe = false;  // cancel() from another thread waits while it runs (from Python 3.14 on)
   Kind kind = Kind::kHandle;
 
   template <class V>
@@ -86,6 +86,7 @@ py::Ref<PyTypeObject> make_handle_type(PyObject* module) noexcept;
 
 // Getters and methods that Handle and TimerHandle share (the types differ in where Callback lies).
 PyObject* handle_cancel(Callback& callback) noexcept;
+PyObject* handle_cancelled(const Callback& callback) noexcept;
 PyObject* handle_args(const Callback& callback) noexcept;
 PyObject* handle_run(Callback& callback) noexcept;
 PyObject* handle_repr_cache(const Callback& callback) noexcept;

@@ -14,7 +14,7 @@ struct HandleMembers {
   static Callback& of(PyObject* self) noexcept { return *py::state_of<T>(self); }
 
   static PyObject* cancel(PyObject* self, PyObject*) { return handle_cancel(of(self)); }
-  static PyObject* cancelled(PyObject* self, PyObject*) { return PyBool_FromLong(of(self).cancelled); }
+  static PyObject* cancelled(PyObject* self, PyObject*) { return handle_cancelled(of(self)); }
   static PyObject* run(PyObject* self, PyObject*) { return handle_run(of(self)); }
   static PyObject* get_context(PyObject* self, PyObject*) { return or_none(of(self).context.get()); }
 

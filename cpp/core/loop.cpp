@@ -101,7 +101,7 @@ bool Loop::flush_pending(bool go_on) noexcept {
     node->queued_ = false;
     const py::Ref<> owner = py::steal(node->flush_owner());
     if (go_on) {
-      go_on = node->flush();
+      go_on = node->flush() || report_task_error(owner.get());
       continue;
     }
     const py::ErrorStash stash;  // What leaves the loop is the first exception.
@@ -243,7 +243,7 @@ bool Loop::run_entry(Entry entry) noexcept {
   if ((entry & kTaskBit) != 0) {
     auto* task = reinterpret_cast<Task*>(entry & ~kTaskBit);
     const py::Ref<> owner = py::steal(task->owner());
-    return task->perform();
+    return task->perform() || report_task_error(owner.get());
   }
   auto* callback = reinterpret_cast<Callback*>(entry);
   const py::Ref<> handle = py::steal(callback->self);
@@ -263,19 +263,19 @@ py::Ref<> Loop::find_patched_run() noexcept {
 }
 
 bool Loop::run_entry_in_debug(Entry entry) noexcept {
-  py::Ref<> what;
-  bool is_handle = false;
-  if ((entry & kTaskBit) != 0) {
-    what = py::share(reinterpret_cast<Task*>(entry & ~kTaskBit)->owner());
-  } else {
-    auto* callback = reinterpret_cast<Callback*>(entry);
-    is_handle = !callback->cancelled;
-    what = py::share(callback->kind == Callback::Kind::kForeign ? callback->function.get() : callback->self);
-  }
+  const bool is_handle = (entry & kTaskBit) == 0;
+  auto* callback = is_handle ? reinterpret_cast<Callback*>(entry) : nullptr;
+  if (is_handle && callback->cancelled) return run_entry(entry);
+  PyObject* object = is_handle ? callback->self : reinterpret_cast<Task*>(entry & ~kTaskBit)->owner();
+  const py::Ref<> what =
+      py::share(is_handle && callback->kind == Callback::Kind::kForeign ? callback->function.get() : object);
   double begin = 0;
   double end = 0;
-  if (is_handle && PyObject_SetAttr(self_, state_.names._current_handle.get(), what.get()) < 0) return false;
-  if (!now(begin)) return false;
+  if ((is_handle && PyObject_SetAttr(self_, state_.names._current_handle.get(), what.get()) < 0) ||
+      !now(begin)) {
+    py::drop(object);  // The queue's reference.
+    return false;
+  }
   const bool go_on = run_entry(entry);
   if (!go_on) {
     const py::ErrorStash stash;
@@ -300,6 +300,13 @@ bool Loop::report_callback_error(Callback& callback) noexcept {
   const py::HandledException handled(exception.get());
   return static_cast<bool>(
       py::call_method(self_, state_.names._callback_failed.get(), handle, exception.get()));
+}
+
+bool Loop::report_task_error(PyObject* owner) noexcept {
+  if (py::is_exit_request()) return false;
+  const auto exception = py::take_exception();
+  const py::HandledException handled(exception.get());
+  return static_cast<bool>(py::call_method(self_, state_.names._task_failed.get(), owner, exception.get()));
 }
 
 bool Loop::record_source(Callback& callback) noexcept {
@@ -328,6 +335,7 @@ void Loop::notify_callback_ran() noexcept {
 
 int Loop::visit_refs(visitproc visit, void* arg) {
   Py_VISIT(module_.get());
+  Py_VISIT(patched_run_.get());
   for (std::size_t i = 0; i < ready_.size(); ++i) {
     const Entry entry = ready_[i];
     PyObject* object = (entry & kTaskBit) != 0 ? reinterpret_cast<Task*>(entry & ~kTaskBit)->owner()
@@ -355,6 +363,7 @@ void Loop::clear_refs() noexcept {
     node->queued_ = false;
     py::drop(node->flush_owner());
   }
+  patched_run_.reset();
   if (extension_) extension_->clear();
 }
 

@@ -35,7 +35,8 @@ class Task {
 
   // The Python object this is a part of (borrowed).
   [[nodiscard]] virtual PyObject* owner() const noexcept = 0;
-  // Does the work. False only if SystemExit or KeyboardInterrupt is set and must leave the loop.
+  // Does the work. False, with an error set: SystemExit and KeyboardInterrupt leave the loop, others are
+  // reported as those of a callback.
   [[nodiscard]] virtual bool perform() noexcept = 0;
 
  protected:
@@ -135,6 +136,8 @@ class Loop {
 
   // Passes the current exception to `_callback_failed(handle, exception)`; false if that raised.
   [[nodiscard]] bool report_callback_error(Callback& callback) noexcept;
+  // The same for what a native task failed with: to `_task_failed(owner, exception)`, unless it must leave.
+  [[nodiscard]] bool report_task_error(PyObject* owner) noexcept;
   // Debug mode: remembers where a handle was made. False, with an error set, on failure.
   [[nodiscard]] bool record_source(Callback& callback) noexcept;
 

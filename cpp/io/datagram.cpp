@@ -103,9 +103,10 @@ bool DatagramTransport::receive(py::Ref<>& data, py::Ref<>& address) noexcept {
       PyErr_SetFromErrno(PyExc_OSError);
       return false;
     }
-    address = net::to_python(&sender.base, sender.length);
-    if (address) data = py::steal(PyBytes_FromStringAndSize(buffer, count));
-    return static_cast<bool>(data);
+    // First, for it empties the shared buffer; making a tuple may run the collector.
+    data = py::steal(PyBytes_FromStringAndSize(buffer, count));
+    if (data) address = net::to_python(&sender.base, sender.length);
+    return data && address;
   });
 }
 

@@ -68,9 +68,11 @@ bool Descriptors::set_handle(int fd, unsigned direction, core::Callback& handle,
     PyErr_SetFromErrno(PyExc_OSError);
     return false;
   }
+  // As selectors: the object that a descriptor was first registered for stays until nobody waits for it.
   const bool is_number = file_object == nullptr || PyLong_Check(file_object);
-  foreign.file_object = is_number ? py::Ref<>() : py::share(file_object);
+  if (foreign.wanted() == kNothing && !is_number) foreign.file_object = py::share(file_object);
   py::Ref<>& slot = direction == kReadable ? foreign.reader : foreign.writer;
+  // What was there goes last: its destructors may run Python code that ends this registration.
   const py::Ref<> old = std::exchange(slot, py::share(handle.self));
   return !old || py::steal(core::handle_cancel(*core::as_callback(loop_.state(), old.get())));
 }
@@ -117,7 +119,9 @@ bool Descriptors::remove_handle(int fd, unsigned direction) noexcept {
   const unsigned rest = foreign.wanted();
   // A descriptor closed behind our back cannot be changed any more; it is gone all the same.
   const int error_number = loop_.poller()->watch(foreign, fd, rest);
-  if (rest == kNothing || error_number != 0) foreign_.erase(fd);
+  // Taken out before it is destroyed, which may run Python code that comes here again.
+  const auto node =
+      rest == kNothing || error_number != 0 ? foreign_.extract(found) : decltype(foreign_)::node_type();
   if (!old) return false;
   if (!py::steal(core::handle_cancel(*core::as_callback(loop_.state(), old.get())))) PyErr_Clear();
   return true;

@@ -66,11 +66,11 @@ bool SocketAddresses::set(const net::Address& local, const net::Address& peer) n
 bool SocketAddresses::provide(PyObject* name, PyObject* extra, Descriptor& descriptor, int type,
                               const py::State& state) noexcept {
   if (extra == nullptr) return false;
+  if (!PyUnicode_Check(name)) return true;
   const py::Names& names = state.names;
-  const bool is_socket = PyObject_RichCompareBool(name, names.socket.get(), Py_EQ) == 1;
-  const bool is_local = !is_socket && PyObject_RichCompareBool(name, names.sockname.get(), Py_EQ) == 1;
-  const bool is_peer =
-      !is_socket && !is_local && PyObject_RichCompareBool(name, names.peername.get(), Py_EQ) == 1;
+  const bool is_socket = PyUnicode_Compare(name, names.socket.get()) == 0;
+  const bool is_local = !is_socket && PyUnicode_Compare(name, names.sockname.get()) == 0;
+  const bool is_peer = !is_socket && !is_local && PyUnicode_Compare(name, names.peername.get()) == 0;
   if (!is_socket && !is_local && !is_peer) return true;
   const int present = PyDict_Contains(extra, name);
   if (present != 0) return present > 0;

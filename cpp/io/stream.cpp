@@ -128,19 +128,25 @@ bool StreamTransport::read_into_protocol_buffer() noexcept {
       hint ? py::call_method(protocol.get(), state().names.get_buffer.get(), hint.get()) : py::Ref<>();
   if (!object) return fatal_error(kFailed);
   ssize_t count = 0;
+  int error_number = 0;
   {
     const Py_ssize_t length = PyObject_Length(object.get());
     if (length == 0) PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
     if (length <= 0) return fatal_error(kFailed);
     const py::BufferView view(object.get(), PyBUF_WRITABLE);
     if (!view.ok()) return fatal_error(kReadError);
-    if (is_lost()) return true;
     count = ::recv(descriptor_.fd(), view.data(), view.size(), 0);
+    error_number = errno;  // Giving the buffer back may run Python code.
   }
-  if (count < 0) return would_block() || fatal_errno(errno, kReadError);
+  if (count < 0) {
+    errno = error_number;
+    return would_block() || fatal_errno(error_number, kReadError);
+  }
   if (count == 0) return on_eof();
+  // As asyncio: whoever is the protocol now is told, even if get_buffer() has closed the transport.
+  const py::Ref<> receiver = protocol_.share();
   const auto size = py::steal(PyLong_FromSsize_t(count));
-  if (size && py::call_method(protocol.get(), state().names.buffer_updated.get(), size.get())) return true;
+  if (size && py::call_method(receiver.get(), state().names.buffer_updated.get(), size.get())) return true;
   return fatal_error("Fatal error: protocol.buffer_updated() call failed.");
 }
 
@@ -178,14 +184,22 @@ bool StreamTransport::write(PyObject* data) noexcept {
   }
   if (!may_write("write")) return false;
   const py::BufferView view(data, PyBUF_CONTIG_RO);
-  if (view.ok() && view.size() == 0) return true;
+  if (!view.ok()) return refuse_buffer();
+  if (view.size() == 0) return true;
   if (is_lost()) {
-    PyErr_Clear();
     count_lost_write(kLostWrite);
     return true;
   }
-  if (!view.ok()) return fatal_error(kWriteError);  // asyncio's send() would have failed
   return append(view.raw(), is_bytes) && after_append();
+}
+
+// asyncio hands what it gets to socket.send(): memory with gaps in it is a fatal error of the connection.
+bool StreamTransport::refuse_buffer() noexcept {
+  if (!PyErr_ExceptionMatches(PyExc_BufferError)) return false;
+  if (!is_lost()) return fatal_error(kWriteError);
+  PyErr_Clear();
+  count_lost_write(kLostWrite);
+  return true;
 }
 
 bool StreamTransport::writelines(PyObject* pieces) noexcept {
@@ -201,13 +215,17 @@ bool StreamTransport::writelines(PyObject* pieces) noexcept {
   // All of them are looked at before any is queued: a wrong one leaves nothing behind.
   const Py_ssize_t count = PyList_GET_SIZE(list.get());
   for (Py_ssize_t i = 0; i < count; ++i) {
-    const auto view = py::steal(PyMemoryView_FromObject(PyList_GET_ITEM(list.get(), i)));
-    if (!view) return false;
+    PyObject* piece = PyList_GET_ITEM(list.get(), i);
+    if (PyBytes_CheckExact(piece)) continue;
+    const auto memory = py::steal(PyMemoryView_FromObject(piece));
+    if (!memory) return false;
+    const py::BufferView view(memory.get(), PyBUF_CONTIG_RO);
+    if (!view.ok()) return refuse_buffer();
   }
   for (Py_ssize_t i = 0; i < count; ++i) {
     PyObject* piece = PyList_GET_ITEM(list.get(), i);
     const py::BufferView view(piece, PyBUF_CONTIG_RO);
-    if (!view.ok()) return fatal_error(kWriteError);
+    if (!view.ok()) return refuse_buffer();
     if (view.size() > 0 && !append(view.raw(), PyBytes_CheckExact(piece))) return false;
   }
   return queue_.empty() || after_append();
@@ -273,9 +291,8 @@ bool StreamTransport::on_writable() noexcept {
 
 bool StreamTransport::everything_sent() noexcept {
   if (!settle_empty_waiter(nullptr)) return false;
-  if (is_closing()) return lose(nullptr);
-  if (!eof_written_ || shut_down_writing()) return true;
-  return fatal_error(kWriteError);
+  if (is_closing()) return lose_now();
+  return !eof_written_ || shut_down_writing();
 }
 
 bool StreamTransport::write_eof() noexcept {

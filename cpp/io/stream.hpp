@@ -81,6 +81,7 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
   [[nodiscard]] bool read_into_protocol_buffer() noexcept;
   [[nodiscard]] bool on_eof() noexcept;
   [[nodiscard]] bool may_write(const char* what) noexcept;
+  [[nodiscard]] bool refuse_buffer() noexcept;
   [[nodiscard]] bool append(const Py_buffer& view, bool is_bytes) noexcept;
   [[nodiscard]] bool after_append() noexcept;
   [[nodiscard]] bool everything_sent() noexcept;

@@ -27,7 +27,11 @@ bool TransportBase::attach(core::Loop& loop, PyObject* self, PyObject* protocol,
     extra_ = py::steal(PyDict_Copy(extra));
     if (!extra_) return false;
   }
-  Descriptors::of(loop).add_user(descriptor_.number(), *this);
+  const bool known = py::guard([&] {
+    Descriptors::of(loop).add_user(descriptor_.number(), *this);
+    return true;
+  });
+  if (!known) return false;
   if (server == nullptr || server == Py_None) return true;
   server_ = py::share(server);
   return call_server(state().names._attach.get());
@@ -167,7 +171,8 @@ bool TransportBase::lose(PyObject* exception) noexcept {
   core::Callback* lost = core::new_callback(*loop_, method.get(), &argument, 1, context_.get());
   if (lost == nullptr) return false;
   const py::Ref<> handle = py::steal(lost->self);
-  if (loop_->closed()) return core::handle_cancel(*lost) != nullptr;  // asyncio's call_soon() raises here
+  // asyncio's call_soon() raises here.
+  if (loop_->closed()) return static_cast<bool>(py::steal(core::handle_cancel(*lost)));
   return py::guard([&] {
     loop_->enqueue(*lost);
     return true;
@@ -192,11 +197,12 @@ bool TransportBase::force_close(PyObject* exception) noexcept {
 
 bool TransportBase::call_connection_lost(PyObject* exception) noexcept {
   bool ok = true;
-  if (const py::Ref<> protocol = std::move(protocol_)) {
+  if (const py::Ref<> protocol = protocol_.share()) {
     ok = static_cast<bool>(py::call_method(protocol.get(), state().names.connection_lost.get(), exception));
   }
   const py::Ref<> keep_loop = loop_object_.share();
   const py::ErrorStash stash;
+  protocol_.reset();
   Descriptors::of(*loop_).remove_user(descriptor_.number(), *this);
   if (!descriptor_.close(state())) PyErr_WriteUnraisable(self_);
   if (server_) {

@@ -24,7 +24,7 @@ namespace veloop::py {
   X(getpeername) X(getsockname) X(gettimeout) X(host) X(loop) X(pause_writing) X(peername) X(pipe)    \
   X(port) X(proto) X(_protocol_failed) X(recv) X(recv_into) X(recvfrom) X(recvfrom_into)              \
   X(_report_slow) X(resume_writing) X(_run) X(send) X(sendto) X(set_exception) X(set_result)          \
-  X(setblocking) X(slow_callback_duration) X(socket) X(sockname) X(time) X(_transport_failed) X(type) \
+  X(setblocking) X(slow_callback_duration) X(socket) X(sockname) X(_task_failed) X(time) X(_transport_failed) X(type) \
   X(when)
 // clang-format on
 

@@ -113,6 +113,12 @@ class Hooks(asyncio.SelectorEventLoop):
             context["source_traceback"] = source_traceback
         self.call_exception_handler(context)
 
+    def _task_failed(self, owner: object, exception: BaseException) -> None:
+        """What asyncio's own callbacks raise; ``owner`` is the transport or listener."""
+        self.call_exception_handler(
+            {"message": f"Exception in callback of {owner!r}", "exception": exception}
+        )
+
     def _report_slow(self, what: object, seconds: float) -> None:
         text = base_events._format_handle(what) if isinstance(what, events.Handle) else repr(what)  # type: ignore[attr-defined]
         # By asyncio's own name, which CPython's tests replace.
