@@ -153,9 +153,9 @@ bool DatagramTransport::sendto(PyObject* data, PyObject* address) noexcept {
     count_lost_write("socket.send() raised exception.");
     return true;
   }
-  const py::BufferView view(data, PyBUF_SIMPLE);
-  if (!view.ok()) return fatal_error(kWriteError);
   if (buffer_.empty()) {
+    const py::BufferView view(data, PyBUF_SIMPLE);
+    if (!view.ok()) return fatal_error(kWriteError);
     const Sent sent = send(data, view.data(), view.size(), address);
     if (sent == Sent::kYes) return true;
     if (sent == Sent::kError) {
@@ -164,8 +164,8 @@ bool DatagramTransport::sendto(PyObject* data, PyObject* address) noexcept {
     if (is_lost()) return true;
     if (!watch(kWritable)) return false;
   }
-  return py::guard([&] { return append(is_bytes ? data : nullptr, view.data(), view.size(), address); }) &&
-         maybe_pause();
+  auto bytes = is_bytes ? py::share(data) : py::steal(PyBytes_FromObject(data));
+  return bytes && py::guard([&] { return append(std::move(bytes), address); }) && maybe_pause();
 }
 
 // With a remote address the transport sends there only. `address` becomes the one to send to.
@@ -212,12 +212,8 @@ DatagramTransport::Sent DatagramTransport::send_by_python(PyObject* object, PyOb
   return clear_would_block() ? Sent::kBlocked : Sent::kError;
 }
 
-// `object`, exact bytes, is kept; without one the bytes are copied.
-bool DatagramTransport::append(PyObject* object, const char* data, std::size_t length, PyObject* address) {
-  auto bytes = object != nullptr
-                   ? py::share(object)
-                   : py::steal(PyBytes_FromStringAndSize(data, static_cast<Py_ssize_t>(length)));
-  if (!bytes) return false;
+bool DatagramTransport::append(py::Ref<> bytes, PyObject* address) {
+  const auto length = static_cast<std::size_t>(PyBytes_GET_SIZE(bytes.get()));
   buffer_.push_back(Datagram{std::move(bytes), py::share(address)});
   buffer_size_ += length + kHeaderSize;
   return true;

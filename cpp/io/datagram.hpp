@@ -74,7 +74,7 @@ class DatagramTransport final : public TransportBase {
   [[nodiscard]] bool check_address(PyObject*& address, bool& has_address) noexcept;
   [[nodiscard]] Sent send(PyObject* object, const char* data, std::size_t length, PyObject* address) noexcept;
   [[nodiscard]] Sent send_by_python(PyObject* object, PyObject* address) noexcept;
-  [[nodiscard]] bool append(PyObject* object, const char* data, std::size_t length, PyObject* address);
+  [[nodiscard]] bool append(py::Ref<> bytes, PyObject* address);
   [[nodiscard]] bool maybe_pause() noexcept;
   [[nodiscard]] bool maybe_resume() noexcept;
 

@@ -33,6 +33,13 @@ constexpr const char* kWrongType = "data argument must be a bytes, bytearray, or
 constexpr const char* kWrongType = "data argument must be a bytes-like object, not %R";
 #endif
 
+// The current exception says that a view has gaps; if it is empty that does not matter.
+bool is_empty_view_with_gaps(PyObject* data) noexcept {
+  if (!PyErr_ExceptionMatches(PyExc_BufferError) || PyMemoryView_GET_BUFFER(data)->len > 0) return false;
+  PyErr_Clear();
+  return true;
+}
+
 }  // namespace
 
 // ---- construction -----------------------------------------------------------------------------------
@@ -134,7 +141,11 @@ bool StreamTransport::read_into_protocol_buffer() noexcept {
     if (length == 0) PyErr_SetString(PyExc_RuntimeError, "get_buffer() returned an empty buffer");
     if (length <= 0) return fatal_error(kFailed);
     const py::BufferView view(object.get(), PyBUF_WRITABLE);
-    if (!view.ok()) return fatal_error(kReadError);
+    if (!view.ok()) {
+      PyErr_Format(PyExc_TypeError, "recv_into() argument 1 must be read-write bytes-like object, not %.50s",
+                   object.get() == Py_None ? "None" : Py_TYPE(object.get())->tp_name);
+      return fatal_error(kReadError);
+    }
     count = ::recv(descriptor_.fd(), view.data(), view.size(), 0);
     error_number = errno;  // Giving the buffer back may run Python code.
   }
@@ -145,6 +156,7 @@ bool StreamTransport::read_into_protocol_buffer() noexcept {
   if (count == 0) return on_eof();
   // As asyncio: whoever is the protocol now is told, even if get_buffer() has closed the transport.
   const py::Ref<> receiver = protocol_.share();
+  if (!receiver) return true;
   const auto size = py::steal(PyLong_FromSsize_t(count));
   if (size && py::call_method(receiver.get(), state().names.buffer_updated.get(), size.get())) return true;
   return fatal_error("Fatal error: protocol.buffer_updated() call failed.");
@@ -184,7 +196,7 @@ bool StreamTransport::write(PyObject* data) noexcept {
   }
   if (!may_write("write")) return false;
   const py::BufferView view(data, PyBUF_CONTIG_RO);
-  if (!view.ok()) return refuse_buffer();
+  if (!view.ok()) return is_empty_view_with_gaps(data) || refuse_buffer();
   if (view.size() == 0) return true;
   if (is_lost()) {
     count_lost_write(kLostWrite);
@@ -243,6 +255,8 @@ bool StreamTransport::append(const Py_buffer& view, bool is_bytes) noexcept {
       length -= static_cast<std::size_t>(sent);
     }
     if (length == 0) return true;
+    if (!watch(kWritable)) return false;
+    if (is_lost()) return true;
   }
   return py::guard([&] { return queue_.append(is_bytes ? view.obj : nullptr, data, length); });
 }
@@ -262,8 +276,9 @@ bool StreamTransport::send_now() noexcept {
   if (queue_.empty() || waits_for_writing() || is_lost()) return true;
   const unsigned calls = std::exchange(calls_held_back_, 0);
   while (!queue_.empty()) {
-    if (queue_.send(descriptor_.fd(), true) >= 0) continue;
-    if (would_block()) return watch(kWritable) && (is_lost() || maybe_pause());
+    const WriteQueue::Sent sent = queue_.send(descriptor_.fd(), true);
+    if (sent.count >= 0 && !sent.is_short) continue;
+    if (sent.is_short || would_block()) return watch(kWritable) && (is_lost() || maybe_pause());
     if (!fatal_errno(errno, kWriteError)) return false;
     // Sent one by one, the first call would have failed and the others been ignored, and counted.
     for (unsigned i = 1; i < calls; ++i)
@@ -275,7 +290,7 @@ bool StreamTransport::send_now() noexcept {
 bool StreamTransport::on_writable() noexcept {
   if (is_lost() || queue_.empty()) return true;
   // One call per event: a peer that reads fast must not keep the others waiting.
-  if (queue_.send(descriptor_.fd(), true) < 0) {
+  if (queue_.send(descriptor_.fd(), true).count < 0) {
     if (would_block()) return true;
     const int error_number = errno;
     if (!fatal_errno(error_number, kWriteError)) return false;
@@ -324,7 +339,7 @@ bool StreamTransport::close_with(PyObject* exception) noexcept {
 
 void StreamTransport::discard_writes() noexcept {
   // Written before whatever closes us now: asyncio would have sent it by then.
-  while (!queue_.empty() && !waits_for_writing() && queue_.send(descriptor_.fd(), true) > 0) {
+  while (!queue_.empty() && !waits_for_writing() && queue_.send(descriptor_.fd(), true).count > 0) {
   }
   queue_.clear();
   unwatch(kWritable);

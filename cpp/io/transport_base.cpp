@@ -114,15 +114,19 @@ bool TransportBase::perform() noexcept {
 }
 
 bool TransportBase::watch(unsigned wanted) noexcept {
-  core::Poller* poller = loop_->poller();
-  if (poller == nullptr) return true;  // The loop is closed: nothing will happen any more.
   return py::guard([&] {
-    if ((wanted & kWritable) != 0) write_context_ = context_for_callbacks();
-    const int error_number = poller->watch(*this, number_to_watch(), interest() | wanted);
-    if (error_number != 0) return on_watch_failed(error_number);
-    Descriptors::of(*loop_).hold(*this, true);
-    return true;
+    const int error_number = try_to_watch(wanted);
+    return error_number == 0 || on_watch_failed(error_number);
   });
+}
+
+int TransportBase::try_to_watch(unsigned wanted) {
+  core::Poller* poller = loop_->poller();
+  if (poller == nullptr) return 0;  // The loop is closed: nothing will happen any more.
+  if ((wanted & kWritable) != 0) write_context_ = context_for_callbacks();
+  const int error_number = poller->watch(*this, number_to_watch(), interest() | wanted);
+  if (error_number == 0) Descriptors::of(*loop_).hold(*this, true);
+  return error_number;
 }
 
 void TransportBase::unwatch(unsigned unwanted) noexcept {
@@ -147,8 +151,14 @@ bool TransportBase::resume_reading() noexcept {
   if (is_closing() || !paused_) return true;
   paused_ = false;
   read_context_ = context_for_callbacks();
-  if (!start_due_ && !watch(kReadable)) return false;
-  return debug_log("%r resumes reading");
+  const bool ok = start_due_ || py::guard([this] {
+                    const int error_number = try_to_watch(kReadable);
+                    if (error_number == 0) return true;
+                    errno = error_number;
+                    PyErr_SetFromErrno(PyExc_OSError);  // The caller's to know, as in asyncio.
+                    return false;
+                  });
+  return ok && debug_log("%r resumes reading");
 }
 
 // ---- closing --------------------------------------------------------------------------------------

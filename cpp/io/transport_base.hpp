@@ -161,6 +161,8 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
 
  private:
   [[nodiscard]] bool start() noexcept;
+  // 0, or the error number.
+  [[nodiscard]] int try_to_watch(unsigned wanted);
   // The context for what is begun now: the transport's own, or a copy of the current one.
   [[nodiscard]] py::Ref<> context_for_callbacks() const noexcept;
 };

@@ -82,7 +82,7 @@ bool WritePipeTransport::write_or_keep(PyObject* bytes, const char* data, std::s
 
 bool WritePipeTransport::on_writable() noexcept {
   if (queue_.empty()) return true;
-  if (queue_.send(descriptor_.fd(), false) < 0) {
+  if (queue_.send(descriptor_.fd(), false).count < 0) {
     if (would_block()) return true;
     PyErr_SetFromErrno(PyExc_OSError);
     return write_failed();

@@ -25,12 +25,14 @@ bool WriteQueue::append(PyObject* object, const char* data, std::size_t length) 
   return true;
 }
 
-ssize_t WriteQueue::send(int fd, bool is_socket) noexcept {
+WriteQueue::Sent WriteQueue::send(int fd, bool is_socket) noexcept {
   constexpr std::size_t kMostPieces = 64;  // far below IOV_MAX; more pieces do not send faster
   std::array<iovec, kMostPieces> pieces;
   std::size_t count = 0;
+  std::size_t offered = 0;
   for (std::size_t i = first_; i < chunks_.size() && count < kMostPieces; ++i) {
     pieces[count++] = {const_cast<char*>(chunks_[i].data), chunks_[i].length};
+    offered += chunks_[i].length;
   }
   ssize_t sent = 0;
   if (!is_socket) {
@@ -44,7 +46,7 @@ ssize_t WriteQueue::send(int fd, bool is_socket) noexcept {
     sent = ::sendmsg(fd, &message, base::kSendFlags);
   }
   if (sent > 0) consume(static_cast<std::size_t>(sent));
-  return sent;
+  return {sent, sent >= 0 && static_cast<std::size_t>(sent) < offered};
 }
 
 void WriteQueue::consume(std::size_t count) noexcept {

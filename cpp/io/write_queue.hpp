@@ -21,9 +21,13 @@ class WriteQueue {
   // otherwise (object null) the bytes are copied. False, with MemoryError set, on failure.
   [[nodiscard]] bool append(PyObject* object, const char* data, std::size_t length);
 
-  // One system call. Returns the number of bytes sent, or -1 with errno set. The queue is not empty.
-  // `is_socket` chooses sendmsg() or writev().
-  [[nodiscard]] ssize_t send(int fd, bool is_socket) noexcept;
+  // One system call: sendmsg(), or writev() if not `is_socket`. The queue is not empty. Short: there was no
+  // room for all that the call offered.
+  struct Sent {
+    ssize_t count = 0;  // or -1, with errno set
+    bool is_short = false;
+  };
+  [[nodiscard]] Sent send(int fd, bool is_socket) noexcept;
 
   void clear() noexcept;
 

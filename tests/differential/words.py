@@ -27,6 +27,8 @@ REPLACED = [
     (re.compile(r"\btook \d+\.\d+ (seconds|ms)"), r"took N \1"),
     (re.compile(r"File descriptor \d+"), "File descriptor N"),
     (re.compile(r"\bfd \d+"), "fd N"),
+    (re.compile(r"/[\w/.-]*/tmp\w+"), "<folder>"),
+    (re.compile(r"\('127\.0\.0\.1', \d+"), "('127.0.0.1', N"),
 ]
 
 ATTRIBUTES = ("errno", "strerror", "filename", "filename2", "name", "obj", "partial", "expected", "consumed")
