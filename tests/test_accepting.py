@@ -163,7 +163,7 @@ def test_a_listener_closed_behind_the_loops_back_accepts_nothing_of_a_stranger(l
     made = []
     listener = socket.create_server(("127.0.0.1", 0))
     address = listener.getsockname()
-    server = loop.run_until_complete(loop.create_server(lambda: made.append(1) or Recorder(), sock=listener))
+    loop.run_until_complete(loop.create_server(lambda: made.append(1) or Recorder(), sock=listener))
     duplicate, number = listener.dup(), listener.fileno()
     with socket.create_server(("127.0.0.1", 0)) as stranger:
         listener.close()

@@ -1,4 +1,4 @@
-"""What families with transports share: a loop that is driven turn by turn, and protocols that follow a script.
+"""What families with transports share: a loop that is driven turn by turn, protocols that follow a script.
 
 Every turn polls on both loops, so that a program can do something between two turns, or wait until nothing
 happens any more, without a clock.
@@ -74,7 +74,7 @@ class Driver:
 
 
 class Script:
-    """What protocols do when they are called: the first actions noted for a callback at its first call, and so on."""
+    """What protocols do when they are called: a callback's first scene at its first call, and so on."""
 
     def __init__(
         self, world: World, scenes: tuple[tuple[str, Actions], ...], act: Callable[[Action], object]

@@ -1,7 +1,7 @@
 """asyncio as its newest release is: transports of older ones have defects that were mended later.
 
-A program that runs into one of them would stop being compared there, so while a program runs on an older asyncio
-the lines in question are as they are now. What is mended already stays as it is.
+A program that runs into one of them would stop being compared there, so while a program runs on an older
+asyncio the lines in question are as they are now. What is mended already stays as it is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from typing import Any
 
 STREAM, DATAGRAM = "_SelectorSocketTransport", "_SelectorDatagramTransport"
-ONCE = "if self._closing and not self._conn_lost:\n{0}    self._conn_lost += 1\n{0}    self._call_connection_lost(None)"
+ONCE = """\
+if self._closing and not self._conn_lost:
+{0}    self._conn_lost += 1
+{0}    self._call_connection_lost(None)"""
 
 
 def lost_once(spaces: int) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from differential.driving import ERRORS, Action, Actions, Driver, Script
-from differential.frame import Family, World
+from differential.frame import CAUGHT, Family, World
 from differential.mended import newest_asyncio
 from differential.words import Text
 
@@ -199,7 +199,11 @@ class Player:
         for number in range(100):
             if self.transport.get_write_buffer_size():
                 break
-            self.transport.sendto(b"%d" % number * 100, self.addresses["peer"])
+            try:
+                self.transport.sendto(b"%d" % number * 100, self.addresses["peer"])
+            except CAUGHT as error:  # raised by error_received()
+                self.world.note("flooding failed", error)
+                return
         self.world.note("flooded", self.transport.get_write_buffer_size() > 0)
 
     def do_call(self, method: str) -> None:

@@ -1,4 +1,4 @@
-"""Read and write pipe transports: on pipes, FIFOs, sockets and devices, with everything that can be done to them."""
+"""Read and write pipe transports: pipes, FIFOs, sockets and devices, and all that can be done to them."""
 
 from __future__ import annotations
 

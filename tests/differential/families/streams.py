@@ -3,13 +3,13 @@
 A program is the kind of connection, the first protocol, the scenes of its callbacks (see
 ``differential.driving.Script``) and steps, each with how the loop goes on after it.
 
-Sizes are tiny, or larger than any socket takes: how much a socket takes depends on how bytes were put together,
-which is not asyncio's to decide. After the peer is gone each write is looked at, so that it is sent by itself.
+Sizes are tiny, or larger than any socket takes: how much a socket takes depends on how bytes were put
+together, which is not asyncio's to decide. After the peer is gone each write is looked at, so that it is sent
+by itself.
 """
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import struct
 import zlib
@@ -208,7 +208,7 @@ class Player:
 
     def do_writelines(self, sizes: tuple[int, ...]) -> None:
         if self.peer_gone and self.transport.get_write_buffer_size():
-            return  # asyncio tries to send again, and so learns that the peer is gone; veloop waits to be told
+            return  # asyncio tries to send again, and so learns of it; veloop waits to be told
         self.written += 1
         pieces = [make_data("bytes", size, self.written) for size in sizes]
         self.huge += HUGE * sizes.count(HUGE)
