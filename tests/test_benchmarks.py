@@ -15,6 +15,7 @@ import pytest
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import million  # noqa: E402
 from harness import catalogue, loops, programs, runner  # noqa: E402
 from harness import services as services_module  # noqa: E402
 from harness.model import LIMIT, Load, Measurement  # noqa: E402
@@ -27,6 +28,7 @@ SMALLER = {
     "timers_fire": {"timers": 1_000},
     "idle_memory": {"connections": 1_000},
     "startup": {"processes": 1},
+    "timer_memory": {"timers": 10_000},
 }
 
 needs_load_generator = pytest.mark.skipif(
@@ -76,6 +78,26 @@ def test_the_server_s_memory_is_told_by_connection():
     assert not result.error
     assert (result.unit, result.operations, result.higher_is_better) == ("B", 2_000, False)
     assert 100 < result.value < 10_000
+
+
+@needs_load_generator
+def test_connections_are_opened_before_any_of_them_is_measured():
+    load = Load("echo", 600, 64)  # more than a batch
+    with programs.limit_server(None) as (address, pid):
+        running = programs.RunningLoad(load, address, MOMENT, None, pid)
+        running.wait()
+        assert running.finish()["rounds"] >= 1
+
+
+def test_what_a_million_connections_need():
+    costs = {"some": million.Costs(2_048, 50.0, 1_024, 8.0, 2.0)}
+    lines = {title: cell for title, cell in million.table(costs, 4_096)}
+    assert lines["memory of the process, per idle connection"] == "2,048 B"
+    assert lines["memory of the process"] == "2.86 GiB"
+    assert lines["memory with the kernel's"] == "6.68 GiB"
+    assert lines["CPU to accept them all"] == "50 s"
+    assert lines["messages per second and core, at most"] == "100,000"
+    assert lines["cores, at a message per connection every 60 s"] == "0.17"
 
 
 def test_a_service_that_cannot_be_had_is_a_reason_and_not_an_end(monkeypatch):

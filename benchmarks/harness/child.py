@@ -12,8 +12,8 @@ from typing import Any
 from harness import catalogue, loops, programs
 from harness.catalogue import Workload
 from harness.loops import LoopFactory
-from harness.measure import measure_limit, measure_sampled, measure_served, measure_timed
-from harness.model import LIMIT, Measurement, Served, Task, Timed
+from harness.measure import measure_limit, measure_sampled, measure_served, measure_timed, measure_weighed
+from harness.model import LIMIT, Measurement, Served, Task, Timed, Weighed
 
 
 def measure(task: Task) -> Measurement:
@@ -64,6 +64,8 @@ def _measure_on(
         work = workload.prepare(loop, offers, task.parameters)
         if isinstance(work, Timed):
             result = measure_timed(work, task.seconds)
+        elif isinstance(work, Weighed):
+            result = measure_weighed(work)
         elif isinstance(work, Served):
             result = measure_served(loop, work, task)
         else:

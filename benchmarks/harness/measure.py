@@ -8,10 +8,11 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from harness import programs
-from harness.model import Load, Measurement, Sampled, Served, Task, Timed
+from harness.model import Load, Measurement, Sampled, Served, Task, Timed, Weighed
 
 PERCENTILES = {"p50": 50.0, "p99": 99.0, "p999": 99.9}
 COMPARED = "p99"  # of the rows that show percentiles
@@ -55,6 +56,28 @@ def measure_sampled(work: Sampled, seconds: float) -> Measurement:
         cpu_us_per_op=cpu / len(samples) * 1e6 if work.counts_cpu else 0.0,
         latency_us={**latency, "min": ordered[0]} if work.shown else {},
         shown=work.shown,
+    )
+
+
+def own_memory() -> int:
+    """Bytes that this process holds for itself: its resident pages without those of files."""
+    _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
+
+
+def measure_weighed(work: Weighed) -> Measurement:
+    gc.collect()
+    memory, cpu, start = own_memory(), time.process_time(), time.perf_counter()
+    things = work.run()
+    cpu, elapsed = time.process_time() - cpu, time.perf_counter() - start
+    gc.collect()
+    return Measurement(
+        value=(own_memory() - memory) / things,
+        unit="B",
+        higher_is_better=False,
+        operations=things,
+        seconds=elapsed,
+        cpu_us_per_op=cpu / things * 1e6,
     )
 
 

@@ -2,7 +2,7 @@
 
 A workload is a module in ``workloads/``. Its docstring's first line is the row's title; ``GRID`` maps each
 parameter to its values, of which the first make the row shown by default; ``prepare(loop, **parameters)``
-returns one of the three kinds of work below. Parameters of ``prepare`` with these names are offered:
+returns one of the four kinds of work below. Parameters of ``prepare`` with these names are offered:
 
 - ``new_loop``: the factory of the loop under test, ``loop_spec``: its module and name;
 - ``echo_server``, ``http_server``: the address of a C server on the other core;
@@ -71,7 +71,15 @@ class Served:
     close: Callable[[], None] = nothing_to_close
 
 
-Work = Timed | Sampled | Served
+@dataclass(frozen=True)
+class Weighed:
+    """What ``run`` leaves behind in memory. It returns how many things that is; the size of one is told."""
+
+    run: Callable[[], int]
+    close: Callable[[], None] = nothing_to_close
+
+
+Work = Timed | Sampled | Served | Weighed
 CLOCK_TOLERANCE_US = 1.0
 
 

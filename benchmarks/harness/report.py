@@ -18,7 +18,7 @@ def quantity(value: float, unit: str) -> str:
     if unit == "B/s":
         return f"{value / 2**30:.2f} GiB/s"
     if unit == "B":
-        return f"{value / 1024:.2f} KiB"
+        return f"{value / 1024:.2f} KiB" if value >= 1024 else f"{value:.0f} B"
     if unit.startswith("µs"):
         return f"{value / 1e3:.2f} ms" if abs(value) >= 1e3 else f"{value:.1f} µs"
     for factor, prefix in ((1e6, " M"), (1e3, " k")):

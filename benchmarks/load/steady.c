@@ -1,9 +1,9 @@
-// Preloaded while instructions are counted: a clock that runs by itself, so that every run takes the same path; and
-// the marks between which valgrind's callgrind counts.
+// Preloaded while instructions are counted: a clock that runs by itself, so that every run takes the same
+// path; and the marks between which valgrind's callgrind counts.
 //
-// Each look at the clock lets a little time pass, and a wait in which nothing becomes ready takes exactly as long as
-// was asked for, without waiting. So a loop that polls "every 0.1 ms" does it after the same number of callbacks in
-// each run, however slow valgrind makes them.
+// Each look at the clock lets a little time pass, and a wait in which nothing becomes ready takes exactly as
+// long as was asked for, without waiting. So a loop that polls "every 0.1 ms" does it after the same number
+// of callbacks in each run, however slow valgrind makes them.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -51,7 +51,8 @@ int epoll_pwait(int fd, struct epoll_event* events, int most, int timeout, const
   return wait_for(fd, events, most, from_milliseconds(timeout), mask);
 }
 
-int epoll_pwait2(int fd, struct epoll_event* events, int most, const struct timespec* timeout, const sigset_t* mask) {
+int epoll_pwait2(int fd, struct epoll_event* events, int most, const struct timespec* timeout,
+                 const sigset_t* mask) {
   int64_t nanoseconds = timeout ? (int64_t)timeout->tv_sec * 1000000000 + timeout->tv_nsec : -1;
   return wait_for(fd, events, most, nanoseconds, mask);
 }
@@ -63,7 +64,8 @@ long syscall(long number, ...) {
   va_list list;
   va_start(list, number);
   long a[6];
-  for (int index = 0; index < 6; index++) a[index] = va_arg(list, long);
+  for (int index = 0; index < 6; index++)
+    a[index] = va_arg(list, long);
   va_end(list);
 #ifdef SYS_epoll_pwait2
   if (number == SYS_epoll_pwait2) {

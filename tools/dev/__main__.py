@@ -20,7 +20,7 @@ usage: ./dev COMMAND [--python X.Y] [arguments]
   demo                 run the documents' examples on veloop, then a short benchmark against asyncio
   test [pytest args]   build, install and run the whole test suite, with real services
   lint [--fix]         formatters, linters, type checks, clang-tidy
-  bench [args]         the benchmarks (./dev bench --help lists what they take)
+  bench [args]         the benchmarks (./dev bench --help lists what they take); --instructions and --million
   conformance [args]   CPython's own asyncio tests, with veloop as the loop
   differential [args]  made-up programs on veloop and on asyncio: the same events, errors and log records
   faults [args]        every system call fails in turn, every await is cancelled: the same outcome as asyncio's
@@ -95,6 +95,8 @@ def bench(environment: Environment, arguments: list[str]) -> int:
     program, needs = "compare.py", []
     if "--instructions" in arguments:
         program, needs = "instructions.py", [system_packages.VALGRIND]
+    elif "--million" in arguments:
+        program = "million.py"
     system_packages.provide(needs)
     prepare(environment, "bench", with_services=True)
     with environment.locked():
