@@ -25,6 +25,7 @@ Whatever a run has opened goes to ``world.closing(thing)``; it is closed after t
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import gc
 import logging
@@ -65,6 +66,18 @@ class Odd(BaseException):
 
 
 CAUGHT = (Exception, asyncio.CancelledError, Interrupt, Quit, Odd)
+
+
+class Inline(concurrent.futures.ThreadPoolExecutor):
+    """An executor without threads: what it does is done when it is asked, so that the order is the loop's."""
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **named: Any) -> Any:
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        try:
+            future.set_result(call(*args, **named))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 def veloop_loop() -> asyncio.AbstractEventLoop:

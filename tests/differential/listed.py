@@ -43,6 +43,7 @@ SUMMARIES = re.compile(f"{SUMMARY.pattern}(?:, {SUMMARY.pattern})*")
 OWN = re.compile(r"/(asyncio|veloop)/\w+\.py")
 FRAMES_KEPT = 3
 WATCHING = {f"{does}_{what}" for does in ("add", "remove") for what in ("reader", "writer")}
+SELECTOR_ERROR = re.compile(r"Exception in callback BaseSelectorEventLoop\._sock_(read|write)_done\(")
 CREATED = re.compile(r" created at [^\s>]+:\d+")
 
 
@@ -79,6 +80,14 @@ def without_calls_for_closed_ends(story: Story) -> Story:
     return story | {"": events} if closed else story
 
 
+def without_selector_errors(story: Story) -> Story:
+    """No records of asyncio's own callbacks that could not give a closed descriptor back to the selector."""
+    events = [
+        event for event in story.get("", ()) if not (event[0] == "log" and SELECTOR_ERROR.search(event[2]))
+    ]
+    return story | {"": events} if len(events) != len(story.get("", ())) else story
+
+
 LISTED: list[Listed] = [
     Listed(
         "stacks of handles",
@@ -99,6 +108,11 @@ LISTED: list[Listed] = [
         "closed while watched",
         "asyncio's selector remembers a descriptor that was closed: who watches it may be replaced",
         without_calls_for_closed_ends,
+    ),
+    Listed(
+        "closed while awaited",
+        "asyncio logs an error of its own when a wait for a closed socket is cancelled that was waited for twice",
+        without_selector_errors,
     ),
 ]
 

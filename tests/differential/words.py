@@ -23,7 +23,7 @@ REPLACED = [
     (re.compile(r"\b_UnixWritePipeTransport\b"), "WritePipeTransport"),
     (re.compile(r"\bTask-\d+"), "Task-N"),
     (re.compile(r"\b(fd|pid|when|port|thread)=-?\d+(\.\d+)?"), r"\1=N"),
-    (re.compile(r"\b(laddr|raddr)=\('([^']*)', \d+"), r"\1=('\2', N"),
+    (re.compile(r"\('([\w.:]+)', \d+"), r"('\1', N"),
     (re.compile(r"\btook \d+\.\d+ (seconds|ms)"), r"took N \1"),
     (re.compile(r"File descriptor \d+"), "File descriptor N"),
     (re.compile(r"\bfd \d+"), "fd N"),
@@ -79,7 +79,9 @@ def words_of_error(error: BaseException | None, seen: frozenset[int] = frozenset
     arguments = ", ".join(words_of_argument(each, seen) for each in error.args)
     parts = [f"{name}({arguments})"]
     attributes = {each: getattr(error, each, None) for each in ATTRIBUTES}
-    parts += [f"{each}={words_of(value)}" for each, value in attributes.items() if value is not None]
+    parts += [
+        f"{each}={words_of_argument(value, seen)}" for each, value in attributes.items() if value is not None
+    ]
     if getattr(error, "__notes__", None):
         parts.append(f"notes={error.__notes__}")
     if error.__cause__ is not None:

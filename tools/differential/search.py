@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Flaky
 
 from differential.frame import Different, Family
 
@@ -63,4 +64,9 @@ def one_search(family: Family, number: int, end: float) -> Different | None:
         programs()
     except Different as difference:
         return difference
+    except Flaky as unsteady:
+        for each in getattr(unsteady, "exceptions", ()):
+            if isinstance(each, Different):
+                return each
+        raise
     return None
