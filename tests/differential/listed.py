@@ -111,7 +111,7 @@ LISTED: list[Listed] = [
     ),
     Listed(
         "closed while awaited",
-        "asyncio logs an error of its own when a wait for a closed socket is cancelled that was waited for twice",
+        "asyncio logs an error of its own when two waits for one socket are cancelled after it was closed",
         without_selector_errors,
     ),
 ]

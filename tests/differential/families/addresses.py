@@ -1,8 +1,8 @@
 """getaddrinfo() and getnameinfo(): all combinations of what can be asked, and hosts that nobody thought of.
 
 The product asks veloop's getaddrinfo() about every combination of host, port, family, type, protocol, flags.
-Where veloop answers by itself, the answer is compared with that of socket.getaddrinfo(); where it does not, it
-has to ask just that function, in an executor, for just that. Nobody asks a name server.
+Where veloop answers by itself, the answer is compared with that of socket.getaddrinfo(); where it does not,
+it has to ask just that function, in an executor, for just that. Nobody asks a name server.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The sock_* methods: several at once on one socket, cancelled at any moment, with peers that end and reset.
 
 A program opens a pair of sockets and a listener, and does its steps in turns, waiting after each turn until
-nothing more happens. Calls are tasks that note how they end. Only one kind of byte is sent, so that it does not
-matter how much of a large piece the kernel took before something was cancelled.
+nothing more happens. Calls are tasks; how they end is noted. Only one kind of byte is sent, so that it does
+not matter how much of a large piece the kernel took before something was cancelled.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def opened(kind: str) -> tuple[socket.socket, socket.socket]:
 
 
 class Player:
-    """Does the steps; everything it may have to open is open from the start, so that no number is used twice."""
+    """Does the steps. Whatever they need is open from the start, so that no number is used twice."""
 
     def __init__(self, world: World, kind: str) -> None:
         self.world, self.loop, self.kind = world, world.loop, kind
@@ -178,9 +178,9 @@ class Player:
         if kind == "memory":
             file: Any = io.BytesIO(bytes(7000))
         elif kind == "text file":
-            file = tempfile.TemporaryFile("w+")
+            file = tempfile.TemporaryFile("w+")  # noqa: SIM115
         else:
-            file = tempfile.TemporaryFile(buffering=0 if kind == "raw file" else -1)
+            file = tempfile.TemporaryFile(buffering=0 if kind == "raw file" else -1)  # noqa: SIM115
             file.write(b"" if kind == "empty file" else bytes(7000))
             file.flush()
         self.world.closing(file)
@@ -243,7 +243,7 @@ class Player:
         self.ends[end].close()
 
     async def watch(self, end: int) -> None:
-        """Takes the place of a call that waits. Alone: it depends on the last poll whether one sees stale news."""
+        """Takes the place of a call that waits. Alone: stale news reach it only if the loop has just polled."""
         await self.world.settle()
         if self.ends[end].fileno() >= 0:
             self.loop.add_reader(self.ends[end], self.seen, end)
