@@ -30,12 +30,13 @@ void dealloc(PyObject* self) {
   PyObject_GC_UnTrack(self);
   PyObject_ClearWeakRefs(self);
   auto* callback = py::state_of<Callback>(self);
-  py::FreeList* free_list = callback->loop != nullptr ? &callback->loop->state().free_handles : nullptr;
   PyTypeObject* type = Py_TYPE(self);
-  // Dropping the last reference to the loop may end the State that owns the free list: hold it a moment.
+  // Dropping the last reference to the loop may end the State that owns the free list: hold it a moment. The
+  // collector may have taken it already, and the loop be gone.
   const py::Ref<> keep_loop = callback->loop_object.share();
+  py::FreeList* free_list = keep_loop ? &callback->loop->state().free_handles : nullptr;
   callback->~Callback();
-  if (free_list != nullptr && keep_loop && free_list->count < py::FreeList::kCapacity) {
+  if (free_list != nullptr && free_list->count < py::FreeList::kCapacity) {
     free_list->objects[free_list->count++] = self;
     return;
   }
@@ -153,7 +154,7 @@ Callback* as_callback(const py::State& state, PyObject* object) noexcept {
 }
 
 PyObject* handle_cancel(Callback& callback) noexcept {
-  if (callback.cancelled || callback.loop == nullptr) Py_RETURN_NONE;
+  if (callback.cancelled || !callback.loop_object) Py_RETURN_NONE;
   wait_while_running(callback);
   if (callback.cancelled) Py_RETURN_NONE;
   const py::Ref<> keep_alive = py::share(callback.self);
@@ -188,7 +189,7 @@ PyObject* handle_args(const Callback& callback) noexcept {
 }
 
 PyObject* handle_run(Callback& callback) noexcept {
-  if (callback.loop == nullptr || !callback.function) Py_RETURN_NONE;
+  if (!callback.loop_object || !callback.function) Py_RETURN_NONE;
   const py::Ref<> keep_alive = py::share(callback.self);
   if (!run(callback)) return nullptr;
   Py_RETURN_NONE;

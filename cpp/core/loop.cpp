@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cmath>
+#include <utility>
 
 #include "py/call.hpp"
 #include "py/error.hpp"
@@ -21,8 +22,8 @@ constexpr double kLongestWait = 24 * 3600.0;  // seconds; asyncio's MAXIMUM_SELE
 
 }  // namespace
 
-Loop::Loop(py::State& state, PyObject* module, PyObject* self)
-    : state_(state), self_(self), module_(py::share(module)) {}
+Loop::Loop(py::State& state, py::Ref<> state_owner, PyObject* self)
+    : state_(state), state_owner_(std::move(state_owner)), self_(self) {}
 
 Loop::~Loop() { close(); }
 
@@ -334,7 +335,6 @@ void Loop::notify_callback_ran() noexcept {
 // ---- references -----------------------------------------------------------------------------------
 
 int Loop::visit_refs(visitproc visit, void* arg) {
-  Py_VISIT(module_.get());
   Py_VISIT(patched_run_.get());
   for (std::size_t i = 0; i < ready_.size(); ++i) {
     const Entry entry = ready_[i];

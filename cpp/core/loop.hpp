@@ -73,7 +73,8 @@ class Extension {
 
 class Loop {
  public:
-  Loop(py::State& state, PyObject* module, PyObject* self);
+  // `state_owner` keeps the state alive.
+  Loop(py::State& state, py::Ref<> state_owner, PyObject* self);
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
   ~Loop();
@@ -168,8 +169,8 @@ class Loop {
   [[nodiscard]] py::Ref<> find_patched_run() noexcept;
 
   py::State& state_;
-  PyObject* self_;  // borrowed: the Python object that owns us
-  py::Ref<> module_;
+  py::Ref<> state_owner_;  // first of our members to come and last to go: what dies with us may need it
+  PyObject* self_;         // borrowed: the Python object that owns us
 
   base::RingQueue<Entry> ready_;
   FlushNode* flush_first_ = nullptr;

@@ -274,12 +274,13 @@ int setattro(PyObject* self, PyObject* name, PyObject* value) {
 PyObject* loop_new(PyTypeObject* type, PyObject*, PyObject*) {
   PyTypeObject* base = native_base(type);
   PyObject* module = base != nullptr ? PyType_GetModule(base) : nullptr;
-  py::State* state = module != nullptr ? py::state_of_module(module) : nullptr;
+  auto owner = module != nullptr ? py::state_owner_of(module) : py::Ref<>();
+  py::State* state = owner ? py::state_owned_by(owner.get()) : nullptr;
   if (state == nullptr) return nullptr;
   auto self = py::steal(type->tp_alloc(type, 0));
   if (!self) return nullptr;
   return py::guard([&]() -> PyObject* {
-    auto loop = std::make_unique<Loop>(*state, module, self.get());
+    auto loop = std::make_unique<Loop>(*state, std::move(owner), self.get());
     Loop* made = loop.get();
     reinterpret_cast<LoopObject*>(self.get())->loop = loop.release();
     if (!made->open()) return nullptr;

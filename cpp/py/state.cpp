@@ -50,10 +50,10 @@ bool State::load() noexcept {
          import_into(library.main_thread, "threading", "main_thread");
 }
 
-State* state_of_module(PyObject* module) noexcept {
-  const auto capsule = get_attr(module, "_state");
-  if (!capsule) return nullptr;
-  return static_cast<State*>(PyCapsule_GetPointer(capsule.get(), kCapsuleName));
+Ref<> state_owner_of(PyObject* module) noexcept { return get_attr(module, "_state"); }
+
+State* state_owned_by(PyObject* capsule) noexcept {
+  return static_cast<State*>(PyCapsule_GetPointer(capsule, kCapsuleName));
 }
 
 State* attach_state(PyObject* module) noexcept {

@@ -1,8 +1,8 @@
 #pragma once
 // What one module object shares: interned names, objects of asyncio, and the native types.
 //
-// There are no mutable globals: the module owns one State through a capsule, each Loop knows its State,
-// and each native object knows its Loop.
+// There are no mutable globals: the module owns one State through a capsule, and so does each Loop, since
+// the interpreter empties modules before the last loops are gone; each native object knows its Loop.
 #include <Python.h>
 
 #include <array>
@@ -93,8 +93,11 @@ struct State {
   [[nodiscard]] bool load() noexcept;
 };
 
-// The State of a module, from the capsule in its `_state` attribute. Null, with an error set, on failure.
-State* state_of_module(PyObject* module) noexcept;
+// The capsule in a module's `_state` attribute, which owns its State. Null, with an error set, on failure.
+Ref<> state_owner_of(PyObject* module) noexcept;
+
+// The State that a capsule owns. Null, with an error set, on failure.
+State* state_owned_by(PyObject* capsule) noexcept;
 
 // Gives `module` a State of its own. Null, with an error set, on failure.
 State* attach_state(PyObject* module) noexcept;
