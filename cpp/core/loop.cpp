@@ -32,6 +32,7 @@ bool Loop::open() {
   if (error_number == 0) poller_ = Poller::open(uv_loop_.get(), error_number);
   if (error_number == 0) error_number = inbox_.open(uv_loop_.get()).error_number();
   if (error_number == 0) return true;
+  closed_ = true;  // There is nothing that its finaliser could close.
   errno = error_number;
   PyErr_SetFromErrno(PyExc_OSError);
   return false;

@@ -35,10 +35,13 @@ class EpollPoller final : public Poller {
   }
 
   [[nodiscard]] int embed_libuv() const noexcept {
-    epoll_event event = {};
-    event.events = EPOLLIN;
-    event.data.fd = kLibuv;
-    return epoll_ctl(epoll_fd_.get(), EPOLL_CTL_ADD, uv_backend_fd(loop_), &event) == 0 ? 0 : errno;
+    // libuv enters its own two descriptors when it runs, and aborts the process if there is no memory, or no
+    // watch left of the user's, for them. What is there already is only modified, which cannot fail.
+    const int libuv = uv_backend_fd(loop_);
+    const bool ok = enter(libuv, loop_->async_io_watcher.fd, loop_->async_io_watcher.fd) &&
+                    enter(libuv, loop_->signal_io_watcher.fd, loop_->signal_io_watcher.fd) &&
+                    enter(epoll_fd_.get(), libuv, kLibuv);
+    return ok ? 0 : errno;
   }
 
   int watch(Watcher& watcher, int fd, unsigned interest) override {
@@ -89,6 +92,13 @@ class EpollPoller final : public Poller {
  private:
   static constexpr int kBatch = 256;
   static constexpr int kLibuv = -1;
+
+  static bool enter(int set, int fd, int name) noexcept {
+    epoll_event event = {};
+    event.events = EPOLLIN;
+    event.data.fd = name;
+    return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0;
+  }
 
   int wait_for_events(std::int64_t timeout_ns) noexcept {
     if (timeout_ns <= 0) return epoll_wait(epoll_fd_.get(), buffer_.data(), kBatch, timeout_ns < 0 ? -1 : 0);

@@ -279,12 +279,17 @@ bool StreamTransport::send_now() noexcept {
     const WriteQueue::Sent sent = queue_.send(descriptor_.fd(), true);
     if (sent.count >= 0 && !sent.is_short) continue;
     if (sent.is_short || would_block()) return watch(kWritable) && (is_lost() || maybe_pause());
-    if (!fatal_errno(errno, kWriteError)) return false;
+    if (!write_failed(errno)) return false;
     // Sent one by one, the first call would have failed and the others been ignored, and counted.
     for (unsigned i = 1; i < calls; ++i)
       count_lost_write(kLostWrite);
   }
   return true;
+}
+
+bool StreamTransport::write_failed(int error_number) noexcept {
+  queue_.clear();  // Nothing is sent any more, whatever the kernel would say the next time.
+  return fatal_errno(error_number, kWriteError);
 }
 
 bool StreamTransport::on_writable() noexcept {
@@ -293,7 +298,7 @@ bool StreamTransport::on_writable() noexcept {
   if (queue_.send(descriptor_.fd(), true).count < 0) {
     if (would_block()) return true;
     const int error_number = errno;
-    if (!fatal_errno(error_number, kWriteError)) return false;
+    if (!write_failed(error_number)) return false;
     errno = error_number;
     PyErr_SetFromErrno(PyExc_OSError);
     const auto exception = py::take_exception();

@@ -84,6 +84,7 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
   [[nodiscard]] bool refuse_buffer() noexcept;
   [[nodiscard]] bool append(const Py_buffer& view, bool is_bytes) noexcept;
   [[nodiscard]] bool after_append() noexcept;
+  [[nodiscard]] bool write_failed(int error_number) noexcept;
   [[nodiscard]] bool everything_sent() noexcept;
   [[nodiscard]] bool shut_down_writing() noexcept;
   [[nodiscard]] bool maybe_pause() noexcept;

@@ -211,10 +211,18 @@ bool TransportBase::call_connection_lost(PyObject* exception) noexcept {
     ok = static_cast<bool>(py::call_method(protocol.get(), state().names.connection_lost.get(), exception));
   }
   const py::Ref<> keep_loop = loop_object_.share();
-  const py::ErrorStash stash;
-  protocol_.reset();
+  {
+    const py::ErrorStash stash;
+    protocol_.reset();
+  }
   Descriptors::of(*loop_).remove_user(descriptor_.number(), *this);
-  if (!descriptor_.close(state())) PyErr_WriteUnraisable(self_);
+  if (ok) {
+    ok = descriptor_.close(state());  // As asyncio, whose callback ends with what close() raised.
+  } else {
+    const py::ErrorStash stash;
+    if (!descriptor_.close(state())) PyErr_WriteUnraisable(self_);
+  }
+  const py::ErrorStash stash;
   if (server_) {
     if (!call_server(state().names._detach.get())) PyErr_WriteUnraisable(self_);
     server_.reset();

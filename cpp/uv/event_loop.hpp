@@ -1,9 +1,11 @@
 #pragma once
 // Owner of a uv_loop_t. Handles made on it must be gone (Handle<H> destroyed) before it is.
+#include <fcntl.h>
 #include <uv.h>
 
 #include <memory>
 
+#include "base/owned_fd.hpp"
 #include "uv/status.hpp"
 
 namespace veloop::uv {
@@ -21,7 +23,13 @@ using EventLoop = std::unique_ptr<uv_loop_t, RunThenClose>;
 
 inline Status open(EventLoop& out) {
   auto box = std::make_unique<uv_loop_t>();
-  if (const Status status = uv_loop_init(box.get()); !status.ok()) return status;
+  box->backend_fd = -1;
+  if (const Status status = uv_loop_init(box.get()); !status.ok()) {
+    // libuv leaves its set open when what it makes next (a pipe, an event descriptor) fails.
+    if (box->backend_fd >= 0 && ::fcntl(box->backend_fd, F_GETFD) >= 0)
+      base::OwnedFd(box->backend_fd).reset();
+    return status;
+  }
   out.reset(box.release());
   return 0;
 }

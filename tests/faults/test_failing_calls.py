@@ -1,0 +1,27 @@
+"""A sample of ``./dev faults``: system calls fail, awaits are cancelled, and nothing is left behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from tools.faults import injection
+from tools.faults.__main__ import examine
+
+# Few of the programs, and few of their cases: all of them are the tool's.
+PROGRAMS = ["tcp_echo", "half_close", "readers_and_writers", "subprocess_exit", "loops"]
+
+
+@pytest.fixture(autouse=True)
+def _injection_is_possible() -> None:
+    try:
+        injection.environment()
+    except injection.Missing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.mark.native_only
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_fault_leaves_nothing_behind(program):
+    result = examine(program, every=8, compare=False)
+    assert result.cases > 5
+    assert not result.wrong, "\n".join(result.wrong)

@@ -1,0 +1,87 @@
+"""What to think of a case: veloop's outcome, beside asyncio's."""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter, defaultdict
+
+from tools.faults.cases import Case
+from tools.faults.run import Outcome
+
+
+class Verdict(enum.Enum):
+    """Everything but the first two is wrong."""
+
+    AS_ASYNCIO = "as asyncio"
+    CLEAN = "clean"
+    DIFFERENT = "different"
+    CRASH = "crashes"
+    HANG = "hangs"
+    LEAK = "leaks"
+    CLOSED_TWICE = "closed twice"
+    STALE_USE = "stale uses"
+
+    @property
+    def is_good(self) -> bool:
+        return self in {Verdict.AS_ASYNCIO, Verdict.CLEAN}
+
+
+class Oracle:
+    """What asyncio does in every case of a program."""
+
+    def __init__(self, plain: Case, cases: list[Case]) -> None:
+        self.plain = plain
+        self._outcomes: dict[tuple[str, ...], set[str]] = defaultdict(set)
+        self._all: dict[tuple[str, ...], list[Outcome]] = defaultdict(list)
+        self._stuck: set[tuple[str, ...]] = set()
+        for case in cases:
+            if case.happened:
+                self._outcomes[case.kind].add(repr(case.outcome.seen))
+                self._all[case.kind].append(case.outcome)
+                if case.outcome.is_stuck or case.crashed:
+                    self._stuck.add(case.kind)
+
+    def verdict(self, case: Case) -> Verdict:
+        """What to think of veloop's outcome.
+
+        The loops need not make the same number of calls: it is enough that asyncio does the same when this
+        error comes of any such call on this object. Where asyncio makes no such call or is stuck, and where
+        veloop goes on as if nothing had happened, the outcome has to be a clean one: nothing left open,
+        nothing waiting, nothing unraisable.
+        """
+        outcome = case.outcome
+        wrong = (
+            (bool(case.crashed), Verdict.CRASH),
+            (bool(outcome.closed_twice), Verdict.CLOSED_TWICE),
+            (bool(outcome.stale_uses), Verdict.STALE_USE),
+            (bool(outcome.leaks), Verdict.LEAK),
+        )
+        for is_so, verdict in wrong:
+            if is_so:
+                return verdict
+        known = self._outcomes.get(case.kind, set())
+        if repr(outcome.seen) in known:
+            return Verdict.AS_ASYNCIO
+        if outcome.is_stuck:
+            return Verdict.HANG
+        is_unraisable = any(report.startswith("unraisable") for report in outcome.reports)
+        is_told_otherwise = bool(known) and case.kind not in self._stuck and not self._is_told_less(case)
+        went_on = outcome.seen == self.plain.outcome.seen
+        return Verdict.CLEAN if went_on or not (is_told_otherwise or is_unraisable) else Verdict.DIFFERENT
+
+    def _is_told_less(self, case: Case) -> bool:
+        """Whether the difference is only that veloop reports less.
+
+        After a cancellation how far the others got does not count either: it depends on the number of turns
+        that something takes.
+        """
+        outcome = case.outcome
+        for other in self._all[case.kind]:
+            same = outcome.error == other.error and (bool(case.task) or outcome.events == other.events)
+            if same and not Counter(outcome.reports) - Counter(other.reports):
+                return True
+        return False
+
+    def outcomes(self, case: Case) -> list[str]:
+        """What asyncio does with this fault, to show it."""
+        return sorted(self._outcomes.get(case.kind, set()))
