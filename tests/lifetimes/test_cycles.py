@@ -14,17 +14,20 @@ from support.leftovers import native_objects
 
 
 @pytest.mark.parametrize("make", specimens.KINDS, ids=lambda make: make.__name__)
-def test_an_object_in_a_cycle_is_collected(loop, make):
+def test_an_object_in_a_cycle_is_collected(loop_factory, make):
+    gc.collect()
     before = native_objects()
     with warnings.catch_warnings(record=True) as caught, none_leaked():
         warnings.simplefilter("always")
+        loop = loop_factory()
         token = specimens.cycle(loop, make)
         assert token() is not None
         specimens.turn(loop)
         gc.collect()
         assert token() is None
         specimens.turn(loop)
-        gc.collect()
+        loop.close()
+        del loop
     told = [str(warning.message) for warning in caught if "unclosed transport" in str(warning.message)]
     assert len(told) == (make in specimens.UNCLOSED)
     caught.clear()  # A warning refers to its transport.

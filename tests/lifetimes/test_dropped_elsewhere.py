@@ -39,9 +39,10 @@ def unclosed_is_fine():
 @pytest.mark.usefixtures("unclosed_is_fine")
 @pytest.mark.parametrize("in_a_cycle", [False, True], ids=["alone", "in a cycle"])
 @pytest.mark.parametrize("make", specimens.KINDS, ids=lambda make: make.__name__)
-def test_an_object_is_dropped_while_the_loop_runs(loop, make, in_a_cycle):
+def test_an_object_is_dropped_while_the_loop_runs(loop_factory, make, in_a_cycle):
     before = native_objects()
     with none_leaked():
+        loop = loop_factory()
         specimen, token = make(loop)
         token.specimen = specimen if in_a_cycle else None
         gone = weakref.ref(token)
@@ -50,6 +51,9 @@ def test_an_object_is_dropped_while_the_loop_runs(loop, make, in_a_cycle):
         loop.run_until_complete(loop.run_in_executor(None, drop, held))
         loop.run_until_complete(loop.shutdown_default_executor())
         assert gone() is None
+        loop.close()
+    del loop
+    gc.collect()
     assert native_objects() == before
 
 
