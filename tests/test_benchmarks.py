@@ -91,7 +91,7 @@ def test_connections_are_opened_before_any_of_them_is_measured():
 
 def test_what_a_million_connections_need():
     costs = {"some": million.Costs(2_048, 50.0, 1_024, 8.0, 2.0)}
-    lines = {title: cell for title, cell in million.table(costs, 4_096)}
+    lines = dict(million.table(costs, 4_096))
     assert lines["memory of the process, per idle connection"] == "2,048 B"
     assert lines["memory of the process"] == "2.86 GiB"
     assert lines["memory with the kernel's"] == "6.68 GiB"
