@@ -70,13 +70,8 @@ py::Ref<> invoke(Callback& callback) noexcept {
       static_cast<std::size_t>(callback.arg_count) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
 }
 
-// From Python 3.14 on handles of call_soon_threadsafe() have a lock, which they hold while they run.
 void wait_while_running(const Callback& callback) noexcept {
-#if PY_VERSION_HEX >= 0x030E0000
   if (callback.threadsafe && callback.running) callback.loop->wait_while_running(callback);
-#else
-  (void)callback;
-#endif
 }
 
 }  // namespace
@@ -207,7 +202,8 @@ PyObject* handle_source_traceback(const Callback& callback) noexcept {
 py::Ref<PyTypeObject> make_handle_type(PyObject* module) noexcept {
   const auto events = py::steal(PyImport_ImportModule("asyncio.events"));
   if (!events) return {};
-  const auto base = py::get_attr(events.get(), "Handle");
+  // One type for all, so that all are thread-safe where asyncio has a type for those that are.
+  const auto base = py::get_attr(events.get(), Callback::kHasThreadsafe ? "_ThreadSafeHandle" : "Handle");
   if (!base) return {};
   auto type = py::make_type<Callback>(module, "veloop._native.Handle", base.get(), kHandleMethods<Callback>,
                                       kHandleGetSet<Callback>, "A scheduled callback: asyncio.Handle.");

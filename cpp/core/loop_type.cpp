@@ -69,7 +69,7 @@ PyObject* call_soon_threadsafe(PyObject* self, PyObject* const* args, Py_ssize_t
     }
     Callback* callback = new_callback(loop, call.named[0], call.rest, call.rest_count, call.context);
     if (callback == nullptr) return nullptr;
-    callback->threadsafe = true;
+    callback->threadsafe = Callback::kHasThreadsafe;
     if (loop.on_foreign_thread()) {
       loop.inbox().put(*callback);
     } else {

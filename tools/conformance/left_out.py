@@ -51,4 +51,9 @@ LEFT_OUT: tuple[Entry, ...] = (
         "sendfile on a loop that has none of its own: asyncio's BaseSelectorEventLoop, made by its own name",
         "test_base_events.BaseLoopSockSendfileTests",
     ),
+    *entries(
+        "puts a mock around the socket of asyncio's transport, and looks into that transport",
+        "test_ssl.TestSSL.test_remote_shutdown_receives_trailing_data_on_slow_socket",
+        since=(3, 14),
+    ),
 )
