@@ -140,7 +140,7 @@ bool Loop::end_forked_run() noexcept {
 // ---- one turn -------------------------------------------------------------------------------------
 
 bool Loop::run_until_stopped() noexcept {
-  signal_wakeup_.begin_run();
+  const SignalWakeup::Run run_for_signals(signal_wakeup_);
   forked_in_run_ = false;
   turns_since_poll_ = kTurnsBetweenPolls;  // A new run begins with a look at I/O, as asyncio's does.
   do {
@@ -183,12 +183,9 @@ bool Loop::poll() noexcept {
   if (!ready_.empty() || stopping_) {
     error_number = poller_->wait(0);
   } else {
-    if (!signal_wakeup_.is_prepared() &&
-        !signal_wakeup_.prepare(*poller_, state_.library.main_thread.get())) {
-      return false;
-    }
+    if (!signal_wakeup_.is_prepared() && !signal_wakeup_.prepare(*poller_)) return false;
     if (PyErr_CheckSignals() != 0) return false;
-    const SignalWakeup::Lent lent(signal_wakeup_);
+    const SignalWakeup::Wait wait_for_signals(signal_wakeup_);
     // What has arrived until here runs its Python handler; what arrives from now on ends the wait.
     if (PyErr_CheckSignals() != 0) return false;
     std::int64_t timeout_ns = 0;

@@ -209,7 +209,7 @@ class Loop {
 
   TimerHeap timers_;
   uv::EventLoop uv_loop_;
-  SignalWakeup signal_wakeup_;
+  SignalWakeup signal_wakeup_{state_};
   std::unique_ptr<Poller> poller_;  // before the inbox's handle is closed, after the loop is made
   Inbox inbox_;
   std::unique_ptr<Extension> extension_;

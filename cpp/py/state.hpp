@@ -46,6 +46,7 @@ struct Library {
   Ref<> extract_stack;      // asyncio.format_helpers.extract_stack
   Ref<> logger;             // asyncio.log.logger
   Ref<> main_thread;        // threading.main_thread
+  Ref<> set_wakeup_fd;      // signal.set_wakeup_fd
 };
 
 struct Types {
