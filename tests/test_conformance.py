@@ -116,16 +116,17 @@ def test_names_cover_what_is_below_them():
     assert not any(Entry(name, "").covers(test) for name in ["test_lock", "test_locks.Lock", "LockTests"])
 
 
-def test_an_entry_is_for_the_pythons_it_names():
+def test_a_name_must_exist_in_the_pythons_given():
     entry = Entry("test_x", "", since=(3, 12), until=(3, 13))
     versions = [(3, 11, 7), (3, 12, 0), (3, 13, 9), (3, 14, 0)]
-    assert [entry.is_for(version) for version in versions] == [False, True, True, False]
+    assert [entry.must_exist(version) for version in versions] == [False, True, True, False]
 
 
 def test_a_listed_name_without_a_test_is_found():
     listed = [Entry("test_x.A", ""), Entry("test_x.B", ""), Entry("test_x.C", "", since=(9, 9))]
     assert without_a_test(listed, ["test_x.A.test_1"]) == [listed[1]]
-    assert find("test_x.C.test_1", listed) is None
+    assert find("test_x.C.test_1", listed) is listed[2]
+    assert find("test_x.D.test_1", listed) is None
 
 
 def test_each_listed_name_has_a_reason_and_stands_once():

@@ -5,6 +5,7 @@ import contextvars
 import functools
 import logging
 import sys
+import threading
 import weakref
 
 import pytest
@@ -311,3 +312,36 @@ def test_debug_mode_refuses_what_is_not_callable(loop, method):
     name, args = METHODS[method]
     with pytest.raises(TypeError, match=rf"^a callable object was expected by {name}\(\), got 42$"):
         getattr(loop, method)(*args, 42)
+
+
+@pytest.mark.parametrize("method", ["cancel", "cancelled"])
+@pytest.mark.parametrize("schedule", ["call_soon", "call_soon_threadsafe"])
+def test_another_thread_waits_for_a_running_thread_safe_handle(loop, schedule, method):
+    events = []
+    running, looked = threading.Event(), threading.Event()
+    waits = schedule == "call_soon_threadsafe" and sys.version_info >= (3, 14)
+
+    def run():
+        running.set()
+        # With a handle that waits, the thread gets no further before the end of this.
+        looked.wait(0.05 if waits else 20)
+        events.append("ran")
+
+    def look():
+        running.wait()
+        getattr(handle, method)()
+        events.append("looked")
+        looked.set()
+
+    handle = getattr(loop, schedule)(run)
+    thread = threading.Thread(target=look)
+    thread.start()
+    run_once(loop)
+    thread.join()
+    assert events == (["ran", "looked"] if waits else ["looked", "ran"])
+    assert handle.cancelled() is (method == "cancel")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="a type of asyncio from 3.14 on")
+def test_a_handle_of_call_soon_threadsafe_is_a_thread_safe_one(loop):
+    assert isinstance(loop.call_soon_threadsafe(function), asyncio.events._ThreadSafeHandle)

@@ -26,11 +26,16 @@ PyObject* allocate(py::State& state) noexcept {
   return self;
 }
 
-// Ends a handle that is not a timer. Its memory goes to `free_list`, if there is one with room.
-void recycle(PyObject* self, py::FreeList* free_list) noexcept {
+void dealloc(PyObject* self) {
+  PyObject_GC_UnTrack(self);
   PyObject_ClearWeakRefs(self);
+  auto* callback = py::state_of<Callback>(self);
   PyTypeObject* type = Py_TYPE(self);
-  py::state_of<Callback>(self)->~Callback();
+  // Dropping the last reference to the loop may end the State that owns the free list: hold it a moment. The
+  // collector may have taken it already, and the loop be gone.
+  const py::Ref<> keep_loop = callback->loop_object.share();
+  py::FreeList* free_list = keep_loop ? &callback->loop->state().free_handles : nullptr;
+  callback->~Callback();
   if (free_list != nullptr && free_list->count < py::FreeList::kCapacity) {
     free_list->objects[free_list->count++] = self;
     return;
@@ -38,16 +43,6 @@ void recycle(PyObject* self, py::FreeList* free_list) noexcept {
   PyObject_GC_Del(self);
   py::drop(reinterpret_cast<PyObject*>(type));
 }
-
-void destroy(PyObject* self, const Callback& callback, py::FreeList* free_list) noexcept {
-  if (callback.kind == Callback::Kind::kTimer) {
-    py::dealloc<Timer>(self);
-  } else {
-    recycle(self, free_list);
-  }
-}
-
-void dealloc(PyObject* self) { dealloc_handle(self, *py::state_of<Callback>(self)); }
 
 bool is_cancelled(py::State& state, PyObject* handle) noexcept {
   const auto flag = py::get_attr(handle, state.names._cancelled.get());
@@ -75,39 +70,11 @@ py::Ref<> invoke(Callback& callback) noexcept {
       static_cast<std::size_t>(callback.arg_count) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
 }
 
-// From Python 3.14 on handles of call_soon_threadsafe() have a lock, which they hold while they run.
 void wait_while_running(const Callback& callback) noexcept {
-#if PY_VERSION_HEX >= 0x030E0000
   if (callback.threadsafe && callback.running) callback.loop->wait_while_running(callback);
-#else
-  (void)callback;
-#endif
 }
 
 }  // namespace
-
-void dealloc_handle(PyObject* self, Callback& callback) noexcept {
-  constexpr unsigned kDeepest = 100;
-  PyObject_GC_UnTrack(self);
-  if (!callback.loop_object) return destroy(self, callback, nullptr);
-  py::State& state = callback.loop->state();
-  py::DyingHandles& dying = state.dying_handles;
-  if (dying.depth == kDeepest) {
-    callback.scratch = std::exchange(dying.waiting, self);
-    return;
-  }
-  // Dropping the last reference to the loop may end the State: hold it a moment.
-  const py::Ref<> keep_loop = callback.loop_object.share();
-  ++dying.depth;
-  destroy(self, callback, &state.free_handles);
-  while (dying.depth == 1 && dying.waiting != nullptr) {
-    PyObject* next = dying.waiting;
-    const Callback& waiting = *as_callback(state, next);
-    dying.waiting = waiting.scratch;
-    destroy(next, waiting, &state.free_handles);
-  }
-  --dying.depth;
-}
 
 void Callback::drop_function_and_arguments() noexcept {
   // Moved out first: their destructors may run Python code that looks at this handle.
@@ -235,7 +202,8 @@ PyObject* handle_source_traceback(const Callback& callback) noexcept {
 py::Ref<PyTypeObject> make_handle_type(PyObject* module) noexcept {
   const auto events = py::steal(PyImport_ImportModule("asyncio.events"));
   if (!events) return {};
-  const auto base = py::get_attr(events.get(), "Handle");
+  // One type for all, so that all are thread-safe where asyncio has a type for those that are.
+  const auto base = py::get_attr(events.get(), Callback::kHasThreadsafe ? "_ThreadSafeHandle" : "Handle");
   if (!base) return {};
   auto type = py::make_type<Callback>(module, "veloop._native.Handle", base.get(), kHandleMethods<Callback>,
                                       kHandleGetSet<Callback>, "A scheduled callback: asyncio.Handle.");

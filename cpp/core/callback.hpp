@@ -18,6 +18,9 @@ class Loop;
 
 struct Callback {
   static constexpr int kInlineArgs = 3;
+  // Handles of call_soon_threadsafe() have a lock, which they hold while they run: asyncio's
+  // _ThreadSafeHandle.
+  static constexpr bool kHasThreadsafe = PY_VERSION_HEX >= 0x030E0000;
   enum class Kind : std::uint8_t {
     kHandle,   // ours, run once or as a reader or writer
     kTimer,    // the base of a Timer
@@ -42,7 +45,7 @@ struct Callback {
   bool cancelled = false;
   bool dropped = false;  // function and arguments count as gone (they go after a run in progress)
   bool running = false;
-  bool threadsafe = false;  // cancel() from another thread waits while it runs (from Python 3.14 on)
+  bool threadsafe = false;  // cancel() from another thread waits while it runs
   Kind kind = Kind::kHandle;
 
   template <class V>
@@ -80,10 +83,6 @@ Callback* new_foreign_callback(Loop& loop, PyObject* handle) noexcept;
 
 // The native part of a Handle or TimerHandle of ours, else null (no error set).
 Callback* as_callback(const py::State& state, PyObject* object) noexcept;
-
-// tp_dealloc of Handle and TimerHandle. Of a long chain, each handle an argument of the next, the end waits
-// until there is room on the stack again.
-void dealloc_handle(PyObject* self, Callback& callback) noexcept;
 
 // Makes the Handle type. Null, with an error set, on failure.
 py::Ref<PyTypeObject> make_handle_type(PyObject* module) noexcept;

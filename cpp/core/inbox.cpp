@@ -8,6 +8,12 @@ uv::Status Inbox::open(uv_loop_t* loop) {
                   [loop](uv_async_t* async) { return uv_async_init(loop, async, [](uv_async_t*) {}); });
 }
 
+uv::Status Inbox::leave_parent(uv_loop_t* loop) {
+  asleep_.store(false, std::memory_order_seq_cst);
+  async_.reset();  // It may have been sent in the parent, and would not be sent again.
+  return open(loop);
+}
+
 void Inbox::close() {
   const std::lock_guard lock(mutex_);
   async_.reset();

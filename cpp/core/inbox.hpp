@@ -20,6 +20,8 @@ class Inbox {
   ~Inbox() { clear(); }
 
   uv::Status open(uv_loop_t* loop);
+  // In the child of a fork: what other threads, or the parent, wake must not be shared with it.
+  uv::Status leave_parent(uv_loop_t* loop);
   // Loop thread. Afterwards wake() does nothing.
   void close();
 

@@ -109,13 +109,39 @@ bool Loop::flush_pending(bool go_on) noexcept {
     const py::ErrorStash stash;  // What leaves the loop is the first exception.
     if (!node->flush()) PyErr_WriteUnraisable(owner.get());
   }
-  return go_on;
+  return go_on && end_forked_run();
+}
+
+// ---- forks ----------------------------------------------------------------------------------------
+
+void Loop::prepare_fork() noexcept {
+  if (!on_foreign_thread() && !flush_pending(true)) PyErr_WriteUnraisable(self_);
+}
+
+void Loop::leave_parent() noexcept {
+  if (poller_ == nullptr) return;
+  // Whatever fails here fails again, and is raised, when the loop waits.
+  if (poller_->leave_parent() == 0) (void)inbox_.leave_parent(uv_loop_.get());
+  poller_->forget(signal_wakeup_);
+  signal_wakeup_.close();
+  if (thread_id_ == 0 || on_foreign_thread()) return;
+  running_callbacks_ = false;  // What the child writes now leaves at once: it may not come back to us.
+  forked_in_run_ = true;
+  call_after_callback(fork_node_);
+}
+
+bool Loop::end_forked_run() noexcept {
+  if (!std::exchange(forked_in_run_, false)) return true;
+  PyErr_SetString(PyExc_RuntimeError,
+                  "The event loop was running when the process was forked: it cannot go on in the child");
+  return false;
 }
 
 // ---- one turn -------------------------------------------------------------------------------------
 
 bool Loop::run_until_stopped() noexcept {
-  signal_wakeup_.begin_run();
+  const SignalWakeup::Run run_for_signals(signal_wakeup_);
+  forked_in_run_ = false;
   turns_since_poll_ = kTurnsBetweenPolls;  // A new run begins with a look at I/O, as asyncio's does.
   do {
     if (!run_once()) return false;
@@ -131,6 +157,7 @@ bool Loop::run_once() noexcept {
     }
     take_inbox();
     if (!may_skip_poll() && !poll()) return false;
+    if (flush_first_ != nullptr && !flush_pending(true)) return false;  // A signal handler forked.
     take_inbox();
     return queue_due_timers() && run_ready();
   });
@@ -156,12 +183,9 @@ bool Loop::poll() noexcept {
   if (!ready_.empty() || stopping_) {
     error_number = poller_->wait(0);
   } else {
-    if (!signal_wakeup_.is_prepared() &&
-        !signal_wakeup_.prepare(*poller_, state_.library.main_thread.get())) {
-      return false;
-    }
+    if (!signal_wakeup_.is_prepared() && !signal_wakeup_.prepare(*poller_)) return false;
     if (PyErr_CheckSignals() != 0) return false;
-    const SignalWakeup::Lent lent(signal_wakeup_);
+    const SignalWakeup::Wait wait_for_signals(signal_wakeup_);
     // What has arrived until here runs its Python handler; what arrives from now on ends the wait.
     if (PyErr_CheckSignals() != 0) return false;
     std::int64_t timeout_ns = 0;

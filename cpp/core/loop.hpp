@@ -131,6 +131,12 @@ class Loop {
   // Whether a callback is running, after which flush nodes are called.
   [[nodiscard]] bool is_running_callbacks() const noexcept { return running_callbacks_; }
 
+  // Around a fork. Before it: what callbacks wrote leaves now, and not from both processes. In the child: the
+  // loop waits for the same descriptors as the parent's, but disturbs it no more; a run that was going on
+  // ends with RuntimeError.
+  void prepare_fork() noexcept;
+  void leave_parent() noexcept;
+
   // Runs turns until stop(); one turn. False, with an error set, if an exception must leave the loop.
   [[nodiscard]] bool run_until_stopped() noexcept;
   [[nodiscard]] bool run_once() noexcept;
@@ -150,6 +156,17 @@ class Loop {
   void clear_refs() noexcept;
 
  private:
+  // Has the run end, in the child of a fork, when the callback that forked returns.
+  class ForkNode final : public FlushNode {
+   public:
+    explicit ForkNode(Loop& loop) noexcept : loop_(loop) {}
+    [[nodiscard]] PyObject* flush_owner() const noexcept override { return loop_.self_; }
+    [[nodiscard]] bool flush() noexcept override { return true; }
+
+   private:
+    Loop& loop_;
+  };
+
   // A queue entry: a Callback, or a Task when the lowest bit is set.
   using Entry = std::uintptr_t;
   static constexpr Entry kTaskBit = 1;
@@ -164,6 +181,7 @@ class Loop {
   [[nodiscard]] bool run_entry(Entry entry) noexcept;
   [[nodiscard]] bool run_entry_in_debug(Entry entry) noexcept;
   [[nodiscard]] bool flush_pending(bool go_on) noexcept;
+  [[nodiscard]] bool end_forked_run() noexcept;
   void take_inbox();
   void find_replaced_methods() noexcept;
   [[nodiscard]] py::Ref<> find_patched_run() noexcept;
@@ -174,6 +192,8 @@ class Loop {
 
   base::RingQueue<Entry> ready_;
   FlushNode* flush_first_ = nullptr;
+  ForkNode fork_node_{*this};
+  bool forked_in_run_ = false;
   bool debug_ = false;
   bool closed_ = false;
   bool stopping_ = false;
@@ -189,7 +209,7 @@ class Loop {
 
   TimerHeap timers_;
   uv::EventLoop uv_loop_;
-  SignalWakeup signal_wakeup_;
+  SignalWakeup signal_wakeup_{state_};
   std::unique_ptr<Poller> poller_;  // before the inbox's handle is closed, after the loop is made
   Inbox inbox_;
   std::unique_ptr<Extension> extension_;

@@ -69,7 +69,7 @@ PyObject* call_soon_threadsafe(PyObject* self, PyObject* const* args, Py_ssize_t
     }
     Callback* callback = new_callback(loop, call.named[0], call.rest, call.rest_count, call.context);
     if (callback == nullptr) return nullptr;
-    callback->threadsafe = true;
+    callback->threadsafe = Callback::kHasThreadsafe;
     if (loop.on_foreign_thread()) {
       loop.inbox().put(*callback);
     } else {
@@ -219,6 +219,16 @@ PyObject* run_turns(PyObject* self, PyObject*) {
   return none_unless_error(loop_of(self).run_until_stopped());
 }
 
+PyObject* prepare_fork(PyObject* self, PyObject*) {
+  loop_of(self).prepare_fork();
+  Py_RETURN_NONE;
+}
+
+PyObject* leave_parent(PyObject* self, PyObject*) {
+  loop_of(self).leave_parent();
+  Py_RETURN_NONE;
+}
+
 PyObject* close_native(PyObject* self, PyObject*) {
   loop_of(self).close();
   Py_RETURN_NONE;
@@ -348,6 +358,8 @@ const std::vector<PyMethodDef>& scheduling_methods() {
       {"_write_to_self", write_to_self, METH_NOARGS, nullptr},
       {"_run_once", run_once, METH_NOARGS, nullptr},
       {"_run_turns", run_turns, METH_NOARGS, nullptr},
+      {"_prepare_fork", prepare_fork, METH_NOARGS, nullptr},
+      {"_leave_parent", leave_parent, METH_NOARGS, nullptr},
       {"_close_native", close_native, METH_NOARGS, nullptr},
   };
   return methods;

@@ -72,6 +72,13 @@ class WatcherTable {
     watcher.on_interest_lost(lost);
   }
 
+  template <class Visit>
+  void for_each(Visit&& visit) const {
+    for (const Watcher* watcher : watchers_) {
+      if (watcher != nullptr) visit(*watcher);
+    }
+  }
+
  private:
   std::vector<Watcher*> watchers_;
 };
@@ -101,6 +108,10 @@ class Poller {
 
   // Whether a descriptor may stay registered, with kEdge, when its owner may close it at any time.
   [[nodiscard]] virtual bool tolerates_closed() const noexcept { return false; }
+
+  // In the child of a fork: what the kernel watches for us is the parent's, too. From now on we have our own,
+  // for the same watchers. Returns 0 or an errno; after an error wait() fails.
+  [[nodiscard]] virtual int leave_parent() noexcept = 0;
 
   // Waits at most `timeout_ns` (kForever: until something happens, 0: not at all) for descriptors, libuv's
   // own handles or a signal. Runs without the GIL when the timeout is not 0. Returns 0 or an errno.

@@ -71,8 +71,21 @@ class EpollPoller final : public Poller {
 
   [[nodiscard]] bool tolerates_closed() const noexcept override { return true; }
 
+  int leave_parent() noexcept override {
+    // Closing our descriptors of the shared sets leaves the sets as they are; libuv does the same with its
+    // own.
+    epoll_fd_.reset();
+    epoll_fd_.reset(epoll_create1(EPOLL_CLOEXEC));
+    if (!epoll_fd_) return errno;
+    const int error_number = uv::Status(uv_loop_fork(loop_)).error_number();
+    first_wait_ = true;
+    is_filled_ = false;
+    return error_number != 0 ? error_number : embed_libuv();
+  }
+
   int wait(std::int64_t timeout_ns) noexcept override {
     found_.clear();
+    if (!is_filled_) fill();
     // libuv enters its handles into its own set only when it runs: before that nothing could wake us.
     const int count = wait_for_events(first_wait_ ? 0 : timeout_ns);
     if (count < 0) return errno;
@@ -100,6 +113,17 @@ class EpollPoller final : public Poller {
     return epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) == 0;
   }
 
+  // Enters everybody into a new set. A descriptor that is closed by now is simply gone.
+  void fill() noexcept {
+    is_filled_ = true;
+    table_.for_each([this](const Watcher& watcher) {
+      epoll_event event = {};
+      event.events = to_epoll(watcher.interest());
+      event.data.fd = watcher.watched_fd();
+      epoll_ctl(epoll_fd_.get(), EPOLL_CTL_ADD, watcher.watched_fd(), &event);
+    });
+  }
+
   int wait_for_events(std::int64_t timeout_ns) noexcept {
     if (timeout_ns <= 0) return epoll_wait(epoll_fd_.get(), buffer_.data(), kBatch, timeout_ns < 0 ? -1 : 0);
 #ifdef SYS_epoll_pwait2
@@ -122,6 +146,7 @@ class EpollPoller final : public Poller {
   base::OwnedFd epoll_fd_;
   bool have_pwait2_ = true;
   bool first_wait_ = true;
+  bool is_filled_ = true;
   std::array<epoll_event, kBatch> buffer_;
 };
 

@@ -43,6 +43,8 @@ class UvPoller final : public Poller {
     return 0;
   }
 
+  int leave_parent() noexcept override { return uv::Status(uv_loop_fork(loop_)).error_number(); }
+
   int wait(std::int64_t timeout_ns) noexcept override {
     found_.clear();
     if (timeout_ns > 0) {

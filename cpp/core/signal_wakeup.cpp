@@ -3,18 +3,37 @@
 #include <unistd.h>
 
 #include <array>
+#include <utility>
 
 #include "py/call.hpp"
 #include "py/error.hpp"
 
 namespace veloop::core {
+namespace {
 
-bool SignalWakeup::prepare(Poller& poller, PyObject* main_thread) noexcept {
-  asked_ = true;
+// PySignal_SetWakeupFd() is exported from Python 3.13 on.
+constexpr bool kLentPerWait = PY_VERSION_HEX >= 0x030D0000;
+
+}  // namespace
+
+int SignalWakeup::exchange(int fd) const noexcept {
+#if PY_VERSION_HEX >= 0x030D0000
+  return PySignal_SetWakeupFd(fd);
+#else
+  const py::ErrorStash stash;
+  const auto previous = py::steal(PyObject_CallFunction(state_.library.set_wakeup_fd.get(), "i", fd));
+  const long number = previous ? PyLong_AsLong(previous.get()) : -1;
+  PyErr_Clear();
+  return static_cast<int>(number);
+#endif
+}
+
+bool SignalWakeup::prepare(Poller& poller) noexcept {
+  prepared_ = true;
   usable_ = false;
   if (PyInterpreterState_Get() != PyInterpreterState_Main()) return true;
   // Only the main thread may set the descriptor. A fork can make another thread the main one.
-  const auto thread = py::call(main_thread);
+  const auto thread = py::call(state_.library.main_thread.get());
   const auto ident = thread ? py::steal(PyObject_GetAttrString(thread.get(), "ident")) : py::Ref<>();
   if (!ident) return false;
   const bool is_main =
@@ -39,8 +58,8 @@ bool SignalWakeup::open(Poller& poller) noexcept {
 }
 
 void SignalWakeup::close() noexcept {
-  if (lent_) PySignal_SetWakeupFd(-1);
-  lent_ = usable_ = asked_ = false;
+  take_back();
+  prepared_ = usable_ = false;
   read_end_.reset();
   write_end_.reset();
 }
@@ -55,21 +74,44 @@ void SignalWakeup::pass_on(int other_fd) noexcept {
   }
 }
 
-SignalWakeup::Lent::Lent(SignalWakeup& wakeup) noexcept : wakeup_(wakeup) {
-  if (!wakeup.usable_) return;
-  const int others = PySignal_SetWakeupFd(wakeup.write_end_.get());
-  wakeup.lent_ = others == -1;
-  if (wakeup.lent_) return;
-  PySignal_SetWakeupFd(others);
-  wakeup.pass_on(others);  // a signal that came between the two
+void SignalWakeup::lend() noexcept {
+  const int others = exchange(write_end_.get());
+  lent_ = others == -1;
+  if (lent_) return;
+  // Python refuses a descriptor that was closed: then nothing is set.
+  if (exchange(others) != write_end_.get()) (void)exchange(-1);
+  pass_on(others);  // a signal that came between the two
 }
 
-SignalWakeup::Lent::~Lent() {
-  if (!wakeup_.lent_) return;
-  wakeup_.lent_ = false;
-  const int current = PySignal_SetWakeupFd(-1);
-  // A signal handler that ran meanwhile has set another one.
-  if (current != wakeup_.write_end_.get()) PySignal_SetWakeupFd(current);
+void SignalWakeup::take_back() noexcept {
+  if (!std::exchange(lent_, false)) return;
+  const int current = exchange(-1);
+  // Python code that ran meanwhile, a signal handler at least, has set another one.
+  if (current != write_end_.get() && current != -1) (void)exchange(current);
+}
+
+SignalWakeup::Run::Run(SignalWakeup& wakeup) noexcept : wakeup_(wakeup) {
+  wakeup.prepared_ = false;
+  wakeup.running_ = true;
+}
+
+SignalWakeup::Run::~Run() {
+  wakeup_.running_ = false;
+  wakeup_.take_back();
+}
+
+SignalWakeup::Wait::Wait(SignalWakeup& wakeup) noexcept : wakeup_(wakeup) {
+  if (!wakeup.usable_) return;
+  if constexpr (kLentPerWait) {
+    wakeup.lend();
+  } else {
+    wakeup.usable_ = false;  // until the next run
+    if (wakeup.running_) wakeup.lend();
+  }
+}
+
+SignalWakeup::Wait::~Wait() {
+  if constexpr (kLentPerWait) wakeup_.take_back();
 }
 
 }  // namespace veloop::core

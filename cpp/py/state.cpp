@@ -47,7 +47,8 @@ bool State::load() noexcept {
          import_into(library.socket_base, "_socket", "socket") &&
          import_into(library.extract_stack, "asyncio.format_helpers", "extract_stack") &&
          import_into(library.logger, "asyncio.log", "logger") &&
-         import_into(library.main_thread, "threading", "main_thread");
+         import_into(library.main_thread, "threading", "main_thread") &&
+         import_into(library.set_wakeup_fd, "signal", "set_wakeup_fd");
 }
 
 Ref<> state_owner_of(PyObject* module) noexcept { return get_attr(module, "_state"); }

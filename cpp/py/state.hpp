@@ -46,6 +46,7 @@ struct Library {
   Ref<> extract_stack;      // asyncio.format_helpers.extract_stack
   Ref<> logger;             // asyncio.log.logger
   Ref<> main_thread;        // threading.main_thread
+  Ref<> set_wakeup_fd;      // signal.set_wakeup_fd
 };
 
 struct Types {
@@ -75,20 +76,12 @@ struct FreeList {
   std::size_t count = 0;
 };
 
-// Handles that are being destroyed, each from within the one before it, and those that wait until it is done
-// (linked by their scratch slot).
-struct DyingHandles {
-  unsigned depth = 0;
-  PyObject* waiting = nullptr;
-};
-
 struct State {
   Names names;
   Library library;
   Types types;
   Lookups lookups;
   FreeList free_handles;
-  DyingHandles dying_handles;
   Ref<> loop_keyword;    // ("loop",), to make futures with
   Ref<> fileno_keyword;  // ("fileno",), to make sockets with
 

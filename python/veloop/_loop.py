@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import _native
+from . import _forks, _native
 from ._hooks import Hooks, NativeSelector
 from ._processes import Processes
 from ._signals import Signals
@@ -20,6 +20,7 @@ class EventLoop(_native.Loop, Signals, Processes, Hooks):  # type: ignore[misc]
         selector = NativeSelector()
         super().__init__(selector)
         selector._loop = self
+        _forks.remember(self)
 
     def run_forever(self) -> None:
         """Run until :meth:`stop` is called (``asyncio.loop.run_forever``).

@@ -51,4 +51,15 @@ LEFT_OUT: tuple[Entry, ...] = (
         "sendfile on a loop that has none of its own: asyncio's BaseSelectorEventLoop, made by its own name",
         "test_base_events.BaseLoopSockSendfileTests",
     ),
+    *entries(
+        "puts a mock around the socket of asyncio's transport, and looks into that transport",
+        "test_ssl.TestSSL.test_remote_shutdown_receives_trailing_data_on_slow_socket",
+        since=(3, 14),
+    ),
+    *entries(
+        "gives the transport a mock for a socket; veloop's use the descriptor, which a mock has not",
+        "test_base_events.BaseEventLoopTests.test_create_connection_happy_eyeballs",
+        "test_base_events.BaseEventLoopTests.test_create_connection_happy_eyeballs_ipv4_only",
+        since=(3, 15),
+    ),
 )

@@ -1,7 +1,8 @@
 """What the two lists of tests are made of (left_out.py, differences.py), and how names are matched.
 
 A name is ``module``, ``module.Class`` or ``module.Class.test``, in which ``*`` stands for anything; it covers
-whatever is below it. On every Python that an entry is meant for, it has to name a test that exists.
+whatever is below it. The Pythons from ``since`` to ``until`` must have such a test; others may have it, too,
+when CPython's developers have brought it to an older version.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Entry:
-    """Tests by name, and why they are listed; ``since`` to ``until``: the Pythons that have them."""
+    """Tests by name, and why they are listed; ``since`` and ``until`` are inclusive."""
 
     name: str
     reason: str
@@ -26,7 +27,7 @@ class Entry:
     def covers(self, test: str) -> bool:
         return fnmatchcase(test, self.name) or fnmatchcase(test, f"{self.name}.*")
 
-    def is_for(self, python: Version = sys.version_info[:3]) -> bool:
+    def must_exist(self, python: Version = sys.version_info[:3]) -> bool:
         return self.since <= python and python[: len(self.until)] <= self.until
 
 
@@ -38,10 +39,10 @@ def entries(
 
 
 def find(test: str, listed: Iterable[Entry]) -> Entry | None:
-    """The entry that covers a test on this Python."""
-    return next((entry for entry in listed if entry.is_for() and entry.covers(test)), None)
+    """The entry that covers a test."""
+    return next((entry for entry in listed if entry.covers(test)), None)
 
 
 def without_a_test(listed: Iterable[Entry], tests: Sequence[str]) -> list[Entry]:
     """Entries meant for this Python that name no test it has."""
-    return [entry for entry in listed if entry.is_for() and not any(map(entry.covers, tests))]
+    return [entry for entry in listed if entry.must_exist() and not any(map(entry.covers, tests))]
