@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include <array>
+#include <cerrno>
 #include <utility>
 
 #include "base/sockets.hpp"
@@ -35,16 +36,18 @@ WriteQueue::Sent WriteQueue::send(int fd, bool is_socket) noexcept {
     offered += chunks_[i].length;
   }
   ssize_t sent = 0;
-  if (!is_socket) {
-    sent = ::writev(fd, pieces.data(), static_cast<int>(count));
-  } else if (count == 1) {
-    sent = ::send(fd, pieces[0].iov_base, pieces[0].iov_len, base::kSendFlags);
-  } else {
-    msghdr message = {};
-    message.msg_iov = pieces.data();
-    message.msg_iovlen = count;
-    sent = ::sendmsg(fd, &message, base::kSendFlags);
-  }
+  do {  // An interrupted call is made again: whoever aborts next would discard what is left.
+    if (!is_socket) {
+      sent = ::writev(fd, pieces.data(), static_cast<int>(count));
+    } else if (count == 1) {
+      sent = ::send(fd, pieces[0].iov_base, pieces[0].iov_len, base::kSendFlags);
+    } else {
+      msghdr message = {};
+      message.msg_iov = pieces.data();
+      message.msg_iovlen = count;
+      sent = ::sendmsg(fd, &message, base::kSendFlags);
+    }
+  } while (sent < 0 && errno == EINTR);
   if (sent > 0) consume(static_cast<std::size_t>(sent));
   return {sent, sent >= 0 && static_cast<std::size_t>(sent) < offered};
 }

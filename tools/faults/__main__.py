@@ -125,13 +125,13 @@ def run_worker(loop: str, program: str, *options: str) -> tuple[Case, list[Case]
         command,
         cwd=ROOT,
         env=injection.environment(),
-        stdout=subprocess.PIPE,
+        capture_output=True,
         text=True,
         timeout=LONGEST,
         check=False,
     )
     if ended.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} ended with {ended.returncode}")
+        raise RuntimeError(f"{' '.join(command)} ended with {ended.returncode}: {ended.stderr}")
     plain, *cases = [Case.from_json(line) for line in ended.stdout.splitlines()]
     return plain, cases
 

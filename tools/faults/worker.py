@@ -131,7 +131,9 @@ class Worker:
                 outcome.events = world.events
                 gc.collect()
                 outcome.leaks = sorted(self.injector.name_of(one) for one in open_descriptors() - before)
-                outcome.leaks += [f"closed: {one}" for one in sorted(before - open_descriptors())]
+                outcome.leaks += [
+                    f"closed: {one}" for one in sorted(before - open_descriptors() - world.given)
+                ]
         calls, happened = self.injector.calls()
         for call in calls:
             # A close() that is told EBADF closes what is not its own; anything else uses what was closed.

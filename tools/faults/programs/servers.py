@@ -6,12 +6,12 @@ import asyncio
 import socket
 from typing import Any
 
-from tools.faults.programs.world import LOCAL, Main, Program, Recorder, World, lost
+from tools.faults.programs.world import LOCAL, Main, Program, Recorder, Served, World, lost
 
 
 def accepting(world: World) -> Main:
     """Connections that wait already when the server starts."""
-    listener = world.listening()
+    listener = world.give(world.listening())
     clients = [world.setup.enter_context(socket.create_connection(listener.getsockname())) for _ in range(3)]
     for number, client in enumerate(clients):
         client.sendall(f"hello {number}".encode())
@@ -89,9 +89,8 @@ def resolving(world: World) -> Main:
                 world.tell("resolving", str(found))
         with world.telling("name"):
             world.tell("name", str(await loop.getnameinfo((LOCAL, 80), socket.NI_NUMERICHOST)))
-        server = await loop.create_server(
-            lambda: Recorder(world, "server"), "localhost", 0, family=socket.AF_INET
-        )
+        served = Served(lambda: Recorder(world, "server"))
+        server = await loop.create_server(served, "localhost", 0, family=socket.AF_INET)
         async with server:
             with world.telling("connecting"):
                 port = server.sockets[0].getsockname()[1]
@@ -99,7 +98,7 @@ def resolving(world: World) -> Main:
                     lambda: Recorder(world, "client"), "localhost", port, family=socket.AF_INET
                 )
                 transport.close()
-                await lost(protocol)
+                await served.lost(protocol)
 
     return main
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import trustme
 
-from tools.faults.programs.world import LOCAL, Echo, Main, Program, Recorder, World, lost
+from tools.faults.programs.world import LOCAL, Echo, Main, Program, Recorder, Served, World, lost
 
 MUCH = bytes(range(256)) * 2048  # 512 KiB: more than a socket takes at once.
 
@@ -37,12 +37,13 @@ def tcp_echo(world: World) -> Main:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Echo(world, "server"), LOCAL, 0)
+        served = Served(lambda: Echo(world, "server"))
+        server = await loop.create_server(served, LOCAL, 0)
         async with server:
             with world.telling("connecting"):
                 port = server.sockets[0].getsockname()[1]
                 _, client = await loop.create_connection(lambda: Client(world, "client"), LOCAL, port)
-                await lost(client)
+                await served.lost(client)
 
     return main
 
@@ -53,11 +54,12 @@ def unix_echo(world: World) -> Main:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_unix_server(lambda: Echo(world, "server"), path)
+        served = Served(lambda: Echo(world, "server"))
+        server = await loop.create_unix_server(served, path)
         async with server:
             with world.telling("connecting"):
                 _, client = await loop.create_unix_connection(lambda: Client(world, "client"), path)
-                await lost(client)
+                await served.lost(client)
 
     return main
 
@@ -183,35 +185,52 @@ def tls_echo(world: World) -> Main:
 async def _tls_echo(world: World) -> None:
     loop = asyncio.get_running_loop()
     server_context, client_context = _contexts()
-    server = await loop.create_server(lambda: Echo(world, "server"), LOCAL, 0, ssl=server_context)
+    served = Served(lambda: Echo(world, "server"))
+    server = await loop.create_server(served, LOCAL, 0, ssl=server_context)
     async with server:
         with world.telling("connecting"):
             port = server.sockets[0].getsockname()[1]
             _, client = await loop.create_connection(
                 lambda: Client(world, "client"), LOCAL, port, ssl=client_context, server_hostname="localhost"
             )
-            await lost(client)
+            await served.lost(client)
 
 
 def start_tls(world: World) -> Main:
     """TLS on a connection that began without."""
     contexts = _contexts()
     ends = world.pair()
+    for end in ends:
+        world.give(end)
 
     async def main() -> None:
-        async def side(name: str, end: socket.socket, is_server: bool) -> None:
-            with world.telling(name):
-                reader, writer = await asyncio.open_connection(sock=end)
-                try:
-                    hostname = None if is_server else "localhost"
-                    await writer.start_tls(contexts[0 if is_server else 1], server_hostname=hostname)
-                    writer.write(b"hello")
-                    world.tell_data(name, await reader.readexactly(5))
-                finally:
-                    writer.close()
+        loop = asyncio.get_running_loop()
 
-        await asyncio.gather(side("server", ends[0], True), side("client", ends[1], False))
-        await asyncio.sleep(0)
+        async def side(name: str, end: socket.socket, context: ssl.SSLContext) -> None:
+            with world.telling(name):
+                is_server = name == "server"
+                plain, protocol = await loop.create_connection(lambda: Recorder(world, name), sock=end)
+                try:
+                    transport = await loop.start_tls(
+                        plain,
+                        protocol,
+                        context,
+                        server_side=is_server,
+                        server_hostname=None if is_server else "localhost",
+                    )
+                    assert transport is not None
+                    transport.write(b"hello from the " + name.encode())
+                    while not any(event.startswith("data") for event in world.events[name]):
+                        await asyncio.sleep(0)
+                    transport.close()
+                except BaseException:
+                    plain.abort()
+                    raise
+                await lost(protocol)
+
+        await asyncio.gather(
+            *(side(*which) for which in zip(("server", "client"), ends, contexts, strict=True))
+        )
 
     return main
 
@@ -224,7 +243,8 @@ def sendfile(world: World) -> Main:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Recorder(world, "server"), LOCAL, 0)
+        served = Served(lambda: Recorder(world, "server"))
+        server = await loop.create_server(served, LOCAL, 0)
         async with server:
             with world.telling("client"):
                 port = server.sockets[0].getsockname()[1]
@@ -236,7 +256,7 @@ def sendfile(world: World) -> Main:
                     transport.write(b"last")
                 finally:
                     transport.close()
-                await lost(client)
+                await served.lost(client)
 
     return main
 
@@ -244,22 +264,16 @@ def sendfile(world: World) -> Main:
 async def _between(world: World, server_type: type[Recorder], client_type: type[Recorder]) -> None:
     """A server's protocol and a client's, until both have lost their connection."""
     loop = asyncio.get_running_loop()
-    made: list[Recorder] = []
-
-    def make() -> Recorder:
-        made.append(server_type(world, "server"))
-        return made[-1]
-
-    server = await loop.create_server(make, LOCAL, 0)
+    served = Served(lambda: server_type(world, "server"))
+    server = await loop.create_server(served, LOCAL, 0)
     async with server:
         with world.telling("connecting"):
             port = server.sockets[0].getsockname()[1]
             _, client = await loop.create_connection(lambda: client_type(world, "client"), LOCAL, port)
             try:
-                await lost(client, *made)
+                await served.lost(client)
             finally:
-                if client.transport is not None:
-                    client.transport.abort()
+                client.abort()
 
 
 @functools.cache

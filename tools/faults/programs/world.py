@@ -12,7 +12,7 @@ from typing import Any
 
 from tools.faults.run import Main, name_of_error
 
-__all__ = ["LOCAL", "Echo", "Main", "Program", "Recorder", "World", "lost", "turns"]
+__all__ = ["LOCAL", "Echo", "Main", "Program", "Recorder", "Served", "World", "lost", "turns"]
 
 LOCAL = "127.0.0.1"
 
@@ -24,6 +24,7 @@ class World:
         self.folder = folder
         self.setup = contextlib.ExitStack()  # Leaves when the run is over.
         self.events: dict[str, list[str]] = {}
+        self.given: set[int] = set()
         self._data: dict[str, bytes] = {}
 
     def tell(self, actor: str, event: str) -> None:
@@ -37,6 +38,11 @@ class World:
             told.append("")
         self._data[actor] += bytes(data)
         told[-1] = f"data {len(self._data[actor])} {zlib.crc32(self._data[actor]):x}"
+
+    def give(self, sock: socket.socket) -> socket.socket:
+        """A socket that the program may close, or give to the loop."""
+        self.given.add(sock.fileno())
+        return sock
 
     def listening(self, path: Path | None = None) -> socket.socket:
         """A listening socket at a free port, or at a path."""
@@ -109,6 +115,29 @@ class Echo(Recorder):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         self.transport.write(data)
+
+
+class Served:
+    """A server's protocol factory, which knows what it has made."""
+
+    PATIENCE = 0.3  # seconds to wait for a connection that was not accepted yet
+
+    def __init__(self, make: Callable[[], Recorder]) -> None:
+        self._make = make
+        self._first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.made: list[Recorder] = []
+
+    def __call__(self) -> Recorder:
+        self.made.append(self._make())
+        if not self._first.done():
+            self._first.set_result(None)
+        return self.made[-1]
+
+    async def lost(self, *clients: Recorder) -> None:
+        """Waits until the clients' connections and what the server has made of them are lost."""
+        await lost(*clients)
+        await asyncio.wait([self._first], timeout=self.PATIENCE)
+        await lost(*self.made)
 
 
 async def lost(*protocols: Any) -> None:
