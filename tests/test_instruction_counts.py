@@ -20,22 +20,36 @@ needs_valgrind = pytest.mark.skipif(
 )
 LOOPS = [name for name in ("asyncio", "veloop") if loops.resolve(name).installed]
 
+SMALL_ROWS = {
+    "chain": {"links": 500},
+    "add_reader": {"callbacks": 100},
+    "gather": {"tasks": "not a number"},
+}
+
+
+@pytest.fixture(scope="module")
+def profiles(tmp_path_factory):
+    return tmp_path_factory.mktemp("profiles")
+
+
+@pytest.fixture(scope="module")
+def counted(profiles):
+    return counting.count(LOOPS[-1], SMALL_ROWS, profiles)
+
 
 @needs_valgrind
-def test_a_count_is_the_same_each_time(tmp_path):
-    rows = {"chain": {"links": 500}, "timers_fire": {"timers": 100}, "add_reader": {"callbacks": 100}}
-    first, second = (counting.count(LOOPS[-1], rows, tmp_path) for _ in range(2))
-    for name in rows:
-        assert isinstance(first[name], float), first[name]
-        assert first[name] == pytest.approx(second[name], rel=0.01)
-        assert 100 < first[name] < 100_000
-    assert {path.name for path in tmp_path.iterdir()} == {f"{LOOPS[-1]}-{name}" for name in rows}
+def test_instructions_are_counted_by_row(counted, profiles):
+    assert 100 < counted["chain"] < 100_000
+    assert 100 < counted["add_reader"] < 100_000
+    assert counted["gather"].startswith("TypeError")
+    assert {path.name for path in profiles.iterdir()} == {f"{LOOPS[-1]}-chain", f"{LOOPS[-1]}-add_reader"}
 
 
 @needs_valgrind
-def test_a_loop_that_fails_is_told_by_row():
-    counts = counting.count("asyncio", {"chain": {"links": "not a number"}})
-    assert counts["chain"].startswith("RuntimeError: the loop reported TypeError")
+def test_a_count_is_the_same_each_time(counted):
+    again = counting.count(LOOPS[-1], {name: SMALL_ROWS[name] for name in ("chain", "add_reader")})
+    for name, value in again.items():
+        assert value == pytest.approx(counted[name], rel=0.01)
 
 
 def test_the_check_holds_what_was_recorded(tmp_path):
