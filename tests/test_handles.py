@@ -9,6 +9,25 @@ import pytest
 from support.turns import run_once
 
 
+@pytest.mark.parametrize("kind", ["handles", "timers", "by turns"])
+def test_a_long_chain_of_handles_is_freed_without_a_deep_recursion(loop_factory, kind):
+    class Object:
+        pass
+
+    loop, end = loop_factory(), Object()
+    alive = weakref.ref(end)
+    handle, end = end, None
+    for number in range(100_000):
+        if kind == "handles" or (kind == "by turns" and number % 2):
+            handle = loop.call_soon(len, handle)
+        else:
+            handle = loop.call_later(1000, len, handle)
+    loop.close()
+    assert alive() is not None
+    del handle
+    assert alive() is None
+
+
 def nothing(*_args):
     pass
 

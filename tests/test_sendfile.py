@@ -124,6 +124,40 @@ async def test_data_that_comes_meanwhile_is_received_afterwards(loop, file):
         assert await protocol.bytes_received(5) == b"hello"
 
 
+@each_kind
+async def test_reading_may_be_resumed_while_a_file_waits_to_be_sent(loop, file, kind):
+    async with connected(kind=kind) as (transport, protocol, far):
+        with transport.get_extra_info("socket").dup() as near:
+            size = fill_kernel(near)
+        sending = loop.create_task(loop.sendfile(transport, file))
+        await polled()
+        transport.resume_reading()
+        far.send(b"heard")
+        assert await protocol.bytes_received(5) == b"heard"
+        received = await read_exactly(far, size + len(CONTENT))
+        assert received[size:] == CONTENT
+        assert await sending == len(CONTENT)
+
+
+@each_kind
+async def test_a_transport_that_is_aborted_while_a_file_waits_is_closed(
+    loop, loop_errors, on_veloop, file, kind
+):
+    async with connected(kind=kind) as (transport, protocol, far):
+        with transport.get_extra_info("socket").dup() as near:
+            fill_kernel(near)
+        sending = loop.create_task(loop.sendfile(transport, file))
+        await polled()
+        transport.abort()
+        assert await protocol.lost is None
+        await read_to_end(far)
+        sending.cancel()
+        with pytest.raises((asyncio.CancelledError, OSError)):
+            await sending
+        if not on_veloop:
+            loop_errors.clear()  # asyncio settles its own waiter a second time
+
+
 async def test_a_transport_that_was_paused_stays_paused(loop, file):
     async with connected() as (transport, _, far):
         transport.pause_reading()

@@ -26,16 +26,11 @@ PyObject* allocate(py::State& state) noexcept {
   return self;
 }
 
-void dealloc(PyObject* self) {
-  PyObject_GC_UnTrack(self);
+// Ends a handle that is not a timer. Its memory goes to `free_list`, if there is one with room.
+void recycle(PyObject* self, py::FreeList* free_list) noexcept {
   PyObject_ClearWeakRefs(self);
-  auto* callback = py::state_of<Callback>(self);
   PyTypeObject* type = Py_TYPE(self);
-  // Dropping the last reference to the loop may end the State that owns the free list: hold it a moment. The
-  // collector may have taken it already, and the loop be gone.
-  const py::Ref<> keep_loop = callback->loop_object.share();
-  py::FreeList* free_list = keep_loop ? &callback->loop->state().free_handles : nullptr;
-  callback->~Callback();
+  py::state_of<Callback>(self)->~Callback();
   if (free_list != nullptr && free_list->count < py::FreeList::kCapacity) {
     free_list->objects[free_list->count++] = self;
     return;
@@ -43,6 +38,16 @@ void dealloc(PyObject* self) {
   PyObject_GC_Del(self);
   py::drop(reinterpret_cast<PyObject*>(type));
 }
+
+void destroy(PyObject* self, const Callback& callback, py::FreeList* free_list) noexcept {
+  if (callback.kind == Callback::Kind::kTimer) {
+    py::dealloc<Timer>(self);
+  } else {
+    recycle(self, free_list);
+  }
+}
+
+void dealloc(PyObject* self) { dealloc_handle(self, *py::state_of<Callback>(self)); }
 
 bool is_cancelled(py::State& state, PyObject* handle) noexcept {
   const auto flag = py::get_attr(handle, state.names._cancelled.get());
@@ -75,6 +80,29 @@ void wait_while_running(const Callback& callback) noexcept {
 }
 
 }  // namespace
+
+void dealloc_handle(PyObject* self, Callback& callback) noexcept {
+  constexpr unsigned kDeepest = 100;
+  PyObject_GC_UnTrack(self);
+  if (!callback.loop_object) return destroy(self, callback, nullptr);
+  py::State& state = callback.loop->state();
+  py::DyingHandles& dying = state.dying_handles;
+  if (dying.depth == kDeepest) {
+    callback.scratch = std::exchange(dying.waiting, self);
+    return;
+  }
+  // Dropping the last reference to the loop may end the State: hold it a moment.
+  const py::Ref<> keep_loop = callback.loop_object.share();
+  ++dying.depth;
+  destroy(self, callback, &state.free_handles);
+  while (dying.depth == 1 && dying.waiting != nullptr) {
+    PyObject* next = dying.waiting;
+    const Callback& waiting = *as_callback(state, next);
+    dying.waiting = waiting.scratch;
+    destroy(next, waiting, &state.free_handles);
+  }
+  --dying.depth;
+}
 
 void Callback::drop_function_and_arguments() noexcept {
   // Moved out first: their destructors may run Python code that looks at this handle.

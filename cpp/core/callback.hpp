@@ -84,6 +84,10 @@ Callback* new_foreign_callback(Loop& loop, PyObject* handle) noexcept;
 // The native part of a Handle or TimerHandle of ours, else null (no error set).
 Callback* as_callback(const py::State& state, PyObject* object) noexcept;
 
+// tp_dealloc of Handle and TimerHandle. Of a long chain, each handle an argument of the next, the end waits
+// until there is room on the stack again.
+void dealloc_handle(PyObject* self, Callback& callback) noexcept;
+
 // Makes the Handle type. Null, with an error set, on failure.
 py::Ref<PyTypeObject> make_handle_type(PyObject* module) noexcept;
 

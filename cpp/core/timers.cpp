@@ -83,8 +83,12 @@ py::Ref<PyTypeObject> make_timer_handle_type(PyObject* module) noexcept {
       {"_scheduled", scheduled_attribute, nullptr, nullptr, nullptr},
       {nullptr, nullptr, nullptr, nullptr, nullptr},
   };
-  return py::make_type<Timer>(module, "veloop._native.TimerHandle", base.get(), methods, getset,
-                              "A callback that is due at a time: asyncio.TimerHandle.");
+  auto type = py::make_type<Timer>(module, "veloop._native.TimerHandle", base.get(), methods, getset,
+                                   "A callback that is due at a time: asyncio.TimerHandle.");
+  if (type) {
+    type.get()->tp_dealloc = [](PyObject* self) { dealloc_handle(self, *py::state_of<Timer>(self)); };
+  }
+  return type;
 }
 
 }  // namespace veloop::core

@@ -1,5 +1,7 @@
 #include "io/descriptors.hpp"
 
+#include <fcntl.h>
+
 #include <cerrno>
 
 #include "core/loop_type.hpp"
@@ -20,13 +22,18 @@ void ForeignFd::on_events(unsigned events) noexcept {
       if ((events & direction) == 0 || !*handle) continue;
       core::Callback* callback = core::as_callback(loop_.state(), handle->get());
       if (callback->cancelled) {
-        Descriptors::of(loop_).remove_handle(watched_fd(), direction);
+        Descriptors::of(loop_).remove_handle(fd_, direction);
         return true;  // `this` may be gone.
       }
       loop_.enqueue(*callback);
     }
     return true;
   });
+}
+
+void ForeignFd::watch_duplicate() noexcept {
+  // With no descriptor left the transport's own registration gives way.
+  duplicate_.reset(::fcntl(fd_, F_DUPFD_CLOEXEC, 0));
 }
 
 Descriptors& Descriptors::of(core::Loop& loop) {
@@ -57,17 +64,28 @@ void Descriptors::clear() noexcept {
     hold(**held_.begin(), false);
 }
 
-bool Descriptors::set_handle(int fd, unsigned direction, core::Callback& handle, PyObject* file_object) {
+ForeignFd& Descriptors::foreign_at(int fd) {
   std::unique_ptr<ForeignFd>& place = foreign_[fd];
-  if (!place) place = std::make_unique<ForeignFd>(loop_);
-  ForeignFd& foreign = *place;
-  const int error_number = loop_.poller()->watch(foreign, fd, foreign.wanted() | direction);
-  if (error_number != 0) {
-    foreign_.erase(fd);
-    errno = error_number;
-    PyErr_SetFromErrno(PyExc_OSError);
-    return false;
+  if (!place) {
+    place = std::make_unique<ForeignFd>(loop_, fd);
+    const DescriptorUser* user = user_of(fd);
+    if (user != nullptr && user->is_lent_out()) place->watch_duplicate();
   }
+  return *place;
+}
+
+bool Descriptors::watch(ForeignFd& foreign, int fd, unsigned interest) {
+  const int error_number = loop_.poller()->watch(foreign, foreign.number_to_watch(), interest);
+  if (error_number == 0) return true;
+  foreign_.erase(fd);
+  errno = error_number;
+  PyErr_SetFromErrno(PyExc_OSError);
+  return false;
+}
+
+bool Descriptors::set_handle(int fd, unsigned direction, core::Callback& handle, PyObject* file_object) {
+  ForeignFd& foreign = foreign_at(fd);
+  if (!watch(foreign, fd, foreign.wanted() | direction)) return false;
   // As selectors: the object that a descriptor was first registered for stays until nobody waits for it.
   const bool is_number = file_object == nullptr || PyLong_Check(file_object);
   if (foreign.wanted() == kNothing && !is_number) foreign.file_object = py::share(file_object);
@@ -78,21 +96,12 @@ bool Descriptors::set_handle(int fd, unsigned direction, core::Callback& handle,
 }
 
 bool Descriptors::wait_for(int fd, core::Callback& handle) {
-  core::Poller& poller = *loop_.poller();
-  std::unique_ptr<ForeignFd>& place = foreign_[fd];
-  if (!place) place = std::make_unique<ForeignFd>(loop_);
-  ForeignFd& foreign = *place;
-  if (foreign.wanted() != kNothing || !poller.tolerates_closed()) {
+  ForeignFd& foreign = foreign_at(fd);
+  if (foreign.wanted() != kNothing || foreign.watches_duplicate() || !loop_.poller()->tolerates_closed()) {
     return set_handle(fd, kReadable, handle, nullptr);
   }
   // Asked for each time: what lingers may be a file that the number no longer stands for (dup2()).
-  const int error_number = poller.watch(foreign, fd, kReadable | core::kEdge);
-  if (error_number != 0) {
-    foreign_.erase(fd);
-    errno = error_number;
-    PyErr_SetFromErrno(PyExc_OSError);
-    return false;
-  }
+  if (!watch(foreign, fd, kReadable | core::kEdge)) return false;
   foreign.reader = py::share(handle.self);
   return true;
 }
@@ -118,7 +127,7 @@ bool Descriptors::remove_handle(int fd, unsigned direction) noexcept {
   const py::Ref<> old = std::move(direction == kReadable ? foreign.reader : foreign.writer);
   const unsigned rest = foreign.wanted();
   // A descriptor closed behind our back cannot be changed any more; it is gone all the same.
-  const int error_number = loop_.poller()->watch(foreign, fd, rest);
+  const int error_number = loop_.poller()->watch(foreign, foreign.number_to_watch(), rest);
   // Taken out before it is destroyed, which may run Python code that comes here again.
   const auto node =
       rest == kNothing || error_number != 0 ? foreign_.extract(found) : decltype(foreign_)::node_type();
@@ -146,7 +155,14 @@ void Descriptors::add_user(int fd, DescriptorUser& user) {
 }
 
 void Descriptors::remove_user(int fd, const DescriptorUser& user) noexcept {
-  if (user_of(fd) == &user) users_[static_cast<std::size_t>(fd)] = nullptr;
+  if (user_of(fd) != &user) return;
+  users_[static_cast<std::size_t>(fd)] = nullptr;
+  if (!user.is_lent_out()) return;
+  // A duplicate would keep the connection open.
+  const auto found = foreign_.find(fd);
+  if (found == foreign_.end() || !found->second->watches_duplicate()) return;
+  if (core::Poller* poller = loop_.poller()) poller->forget(*found->second);
+  const auto node = foreign_.extract(found);
 }
 
 DescriptorUser* Descriptors::user_of(int fd) const noexcept {

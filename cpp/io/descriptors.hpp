@@ -12,6 +12,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "base/owned_fd.hpp"
 #include "core/callback.hpp"
 #include "core/loop.hpp"
 #include "py/ref.hpp"
@@ -22,7 +23,8 @@ namespace veloop::io {
 class DescriptorUser {
  public:
   [[nodiscard]] virtual PyObject* user() const noexcept = 0;
-  [[nodiscard]] virtual bool lets_go() const noexcept = 0;  // closing, or lent out for sendfile
+  [[nodiscard]] virtual bool lets_go() const noexcept = 0;      // closing, or lent out for sendfile
+  [[nodiscard]] virtual bool is_lent_out() const noexcept = 0;  // and still watched by its owner
 
  protected:
   ~DescriptorUser() = default;
@@ -34,7 +36,7 @@ class DescriptorUser {
 
 class ForeignFd final : public core::Watcher {
  public:
-  explicit ForeignFd(core::Loop& loop) noexcept : loop_(loop) {}
+  ForeignFd(core::Loop& loop, int fd) noexcept : loop_(loop), fd_(fd) {}
 
   void on_events(unsigned events) noexcept override;
   void on_interest_lost(unsigned) noexcept override {}
@@ -43,6 +45,11 @@ class ForeignFd final : public core::Watcher {
   py::Ref<> writer;       // Handle
   py::Ref<> file_object;  // what was registered, unless it was a number
 
+  // The transport that has lent the descriptor out goes on watching it: who borrows it watches a duplicate.
+  void watch_duplicate() noexcept;
+  [[nodiscard]] bool watches_duplicate() const noexcept { return static_cast<bool>(duplicate_); }
+  [[nodiscard]] int number_to_watch() const noexcept { return duplicate_ ? duplicate_.get() : fd_; }
+
   // What the handles wait for; interest() may be more, when a registration lingers.
   [[nodiscard]] unsigned wanted() const noexcept {
     return (reader ? core::kReadable : 0U) | (writer ? core::kWritable : 0U);
@@ -50,6 +57,8 @@ class ForeignFd final : public core::Watcher {
 
  private:
   core::Loop& loop_;
+  int fd_;
+  base::OwnedFd duplicate_;
 };
 
 class Descriptors final : public core::Extension {
@@ -92,6 +101,11 @@ class Descriptors final : public core::Extension {
   [[nodiscard]] char* read_buffer();
 
  private:
+  // The entry of `fd`, made if there is none.
+  [[nodiscard]] ForeignFd& foreign_at(int fd);
+  // Makes the poller watch it. False, with OSError set, on failure: the entry is gone then.
+  [[nodiscard]] bool watch(ForeignFd& foreign, int fd, unsigned interest);
+
   core::Loop& loop_;
   std::unordered_map<int, std::unique_ptr<ForeignFd>> foreign_;
   std::vector<DescriptorUser*> users_;

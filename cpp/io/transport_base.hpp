@@ -76,6 +76,7 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
   [[nodiscard]] PyObject* owner() const noexcept final { return self_; }
   [[nodiscard]] PyObject* user() const noexcept final { return self_; }
   [[nodiscard]] bool lets_go() const noexcept final { return is_closing() || lent_out_; }
+  [[nodiscard]] bool is_lent_out() const noexcept final { return lent_out_; }
   [[nodiscard]] bool perform() noexcept final;
   void on_events(unsigned events) noexcept final;
   void on_interest_lost(unsigned events) noexcept final { fired_ &= ~events; }

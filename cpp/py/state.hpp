@@ -76,12 +76,20 @@ struct FreeList {
   std::size_t count = 0;
 };
 
+// Handles that are being destroyed, each from within the one before it, and those that wait until it is done
+// (linked by their scratch slot).
+struct DyingHandles {
+  unsigned depth = 0;
+  PyObject* waiting = nullptr;
+};
+
 struct State {
   Names names;
   Library library;
   Types types;
   Lookups lookups;
   FreeList free_handles;
+  DyingHandles dying_handles;
   Ref<> loop_keyword;    // ("loop",), to make futures with
   Ref<> fileno_keyword;  // ("fileno",), to make sockets with
 
