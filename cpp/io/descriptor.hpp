@@ -37,6 +37,8 @@ class Descriptor {
   [[nodiscard]] int number() const noexcept { return number_; }
   [[nodiscard]] bool is_open() const noexcept { return owned_ || file_; }
   [[nodiscard]] PyObject* file() const noexcept { return file_.get(); }
+  // The Python object that was closed: it still tells its family, type and protocol. Null without one.
+  [[nodiscard]] PyObject* closed_file() const noexcept { return closed_file_.get(); }
 
   // The Python socket, which becomes the owner if we were. Null, with an error set, on failure.
   [[nodiscard]] PyObject* socket(const py::State& state) noexcept {
@@ -64,7 +66,8 @@ class Descriptor {
     const int number = std::exchange(number_, -1);
     last_number_ = number;
     if (!file_) return true;
-    const py::Ref<> file = std::move(file_);
+    closed_file_ = std::move(file_);
+    const py::Ref<> file = closed_file_.share();
     return static_cast<bool>(py::call_method(file.get(), state.names.close.get()));
   }
   // Leaves it open, to whoever else has the Python object.
@@ -77,7 +80,8 @@ class Descriptor {
 
   template <class V>
   int visit_refs(V&& visit) {
-    return visit(file_);
+    if (int stop = visit(file_)) return stop;
+    return visit(closed_file_);
   }
 
  private:
@@ -94,6 +98,7 @@ class Descriptor {
 
   base::OwnedFd owned_;
   py::Ref<> file_;
+  py::Ref<> closed_file_;
   const int* live_number_ = nullptr;  // inside file_
   int number_ = -1;
   int last_number_ = -1;

@@ -21,6 +21,7 @@ py::Ref<> ask_socket(PyObject* socket, PyObject* method) noexcept {
 // The Python socket that asyncio.TransportSocket wraps; a closed one once the transport is closed.
 py::Ref<> python_socket(Descriptor& descriptor, int family, int type, const py::State& state) noexcept {
   if (descriptor.is_open()) return py::share(descriptor.socket(state));
+  if (descriptor.closed_file() != nullptr) return py::share(descriptor.closed_file());
   auto closed = py::steal(PyObject_CallFunction(state.library.socket.get(), "ii", family, type));
   if (closed && !py::call_method(closed.get(), state.names.close.get())) return {};
   return closed;

@@ -240,6 +240,10 @@ bool StreamTransport::writelines(PyObject* pieces) noexcept {
     if (!view.ok()) return refuse_buffer();
     if (view.size() > 0 && !append(view.raw(), PyBytes_CheckExact(piece))) return false;
   }
+#if PY_VERSION_HEX >= 0x030C0000
+  // asyncio tries at once, even while it waits for room.
+  if (waits_for_writing()) return on_writable() && (is_lost() || queue_.empty() || maybe_pause());
+#endif
   return queue_.empty() || after_append();
 }
 

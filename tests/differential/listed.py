@@ -88,6 +88,15 @@ def without_selector_errors(story: Story) -> Story:
     return story | {"": events} if len(events) != len(story.get("", ())) else story
 
 
+def without_calls_on_none(story: Story) -> Story:
+    """No callbacks that failed on an attribute that is None."""
+    return {lane: [event for event in events if not is_call_on_none(event)] for lane, events in story.items()}
+
+
+def is_call_on_none(event: Event) -> bool:
+    return event[0] == "callback failed" and event[1].startswith("AttributeError(\"'NoneType' object")
+
+
 LISTED: list[Listed] = [
     Listed(
         "stacks of handles",
@@ -103,6 +112,11 @@ LISTED: list[Listed] = [
         "equal deadlines",
         "asyncio runs timers with equal deadlines in the order of its heap, veloop in that of their making",
         with_equal_deadlines_sorted,
+    ),
+    Listed(
+        "callbacks after the end",
+        "asyncio's transports may be called once more after they are lost, and fail on what is None by then",
+        without_calls_on_none,
     ),
     Listed(
         "closed while watched",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 
+from differential.families.arguments import ARGUMENTS
 from differential.families.datagrams import DATAGRAMS
 from differential.families.pipes import PIPES
 from differential.families.streams import STREAMS
+from differential.families.tls import TLS
 from differential.quick import quick
 
 DO_GAPS = ((("do", (("write", ("gaps", 7)),)), "quiet"),)
@@ -47,3 +49,20 @@ def test_datagrams(program):
 @example(("read", "null device", False, (), PAUSE_AND_RESUME))
 def test_pipes(program):
     PIPES.check(program)
+
+
+@settings(quick, max_examples=300)
+@given(ARGUMENTS.programs)
+@example(("unix stream", "open", ("set_write_buffer_limits", ("infinity", "5"), ())))
+@example(("unix stream", "open", ("set_write_buffer_limits", ("2.5",), ())))
+@example(("unix stream", "open", ("write", (), (("data", "bytes"),))))
+@example(("tcp stream", "closed", ("__repr__", (), ())))
+@example(("datagram", "closed", ("get_extra_info", ("'socket'",), ())))
+def test_arguments(program):
+    ARGUMENTS.check(program)
+
+
+@settings(quick, max_examples=40)
+@given(TLS.programs)
+def test_tls(program):
+    TLS.check(program)

@@ -207,8 +207,6 @@ class Player:
         self.looked_at()
 
     def do_writelines(self, sizes: tuple[int, ...]) -> None:
-        if self.peer_gone and self.transport.get_write_buffer_size():
-            return  # asyncio tries to send again, and so learns of it; veloop waits to be told
         self.written += 1
         pieces = [make_data("bytes", size, self.written) for size in sizes]
         self.huge += HUGE * sizes.count(HUGE)
