@@ -92,6 +92,10 @@ def print_tables(rows: Sequence[Row], names: Sequence[str], baseline: str) -> No
     if len(latencies) > 1:
         report.print_table(latencies)
         print()
+    growth = report.growth_table(rows, shown)
+    if len(growth) > 1:
+        report.print_table(growth)
+        print()
     for line in notes.lines():
         print(line)
 

@@ -16,7 +16,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import million  # noqa: E402
-from harness import catalogue, loops, programs, runner  # noqa: E402
+from harness import catalogue, loops, programs, report, runner  # noqa: E402
 from harness import services as services_module  # noqa: E402
 from harness.model import LIMIT, Load, Measurement  # noqa: E402
 from harness.services import Services  # noqa: E402
@@ -62,13 +62,14 @@ def test_workload_gives_a_figure(workload, loop, services):
 
 
 @needs_load_generator
-@pytest.mark.parametrize("kind", ["tcp", "udp", "unix", "http"])
+@pytest.mark.parametrize("kind", ["tcp", "udp", "unix", "http", "source:4096"])
 def test_the_plain_c_server_answers_the_load_generator(kind):
-    load = Load("http" if kind == "http" else "echo", 2, 64, socket="tcp" if kind == "http" else kind)
+    mode = {"http": "http", "source:4096": "sink"}.get(kind, "echo")
+    load = Load(mode, 2, 64, socket=kind if kind in {"udp", "unix"} else "tcp")
     with programs.limit_server(None, kind) as (address, pid):
         running = programs.RunningLoad(load, address, MOMENT, None, pid)
         running.wait()
-        assert running.finish()["rounds"] > 0
+        assert running.finish()["bytes"] > 0
 
 
 @needs_load_generator
@@ -166,6 +167,16 @@ def test_row_without_a_figure_has_no_ratio_but_a_reason():
     row = Row("name", "title", {}, results)
     assert row.ratio("other", "asyncio") is None
     assert row.error("other") == "killed by signal 6"
+
+
+def test_growth_is_told_for_rows_in_several_sizes():
+    def row(timers, cpu):
+        results = {"asyncio": [Measurement(value=1.0, cpu_us_per_op=cpu)]}
+        return Row("timers", f"{timers} timers", {"timers": timers, "kind": "any"}, results)
+
+    one_size = Row("other", "other", {"timers": 1}, {"asyncio": [Measurement(value=1.0, cpu_us_per_op=1.0)]})
+    _, line = report.growth_table([row(1_000, 3.0), row(10, 2.0), row(100, 2.5), one_size], ["asyncio", "C"])
+    assert line == ["10 timers .. 1,000", "2 .. 3 µs (1.50x)", ""]
 
 
 def test_a_loop_factory_may_come_from_a_call(monkeypatch):

@@ -111,7 +111,7 @@ class RunningLoad:
 
 @contextmanager
 def limit_server(core: int | None, kind: str = "tcp") -> Iterator[tuple[Address, int]]:
-    """A plain C server on libuv, echoing or (http) answering; gives its address and process id."""
+    """A plain C server on libuv, of a kind that it names itself; gives its address and process id."""
     program = _compile("limit_server", ["limit_server.c"], ["libuv"])
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/socket"

@@ -91,6 +91,35 @@ def detail_table(
     return table
 
 
+def growth_table(rows: Sequence[Row], loops: Sequence[str]) -> list[Cells]:
+    """What an operation costs in CPU time with the least and with the most of something."""
+    table = [["CPU time as work grows", *loops]]
+    for name, points in _in_sizes(rows):
+        least, most = points[0], points[-1]
+        cells = []
+        for loop in loops:
+            if least.measured(loop) and most.measured(loop) and least.cpu_us(loop).median:
+                before, after = least.cpu_us(loop).median, most.cpu_us(loop).median
+                cells.append(f"{before:.3g} .. {after:.3g} µs ({after / before:.2f}x)")
+            else:
+                cells.append("")
+        table.append([f"{least.title} .. {most.parameters[name]:,}", *cells])
+    return table
+
+
+def _in_sizes(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """The rows of a workload that differ in one number only, three or more of them, by that number."""
+    found: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        for name, value in row.parameters.items():
+            if isinstance(value, int) and not isinstance(value, bool):
+                others = sorted((key, other) for key, other in row.parameters.items() if key != name)
+                found.setdefault((row.workload, name, str(others)), []).append(row)
+    for (_, name, _), points in found.items():
+        if len(points) >= 3:
+            yield name, sorted(points, key=lambda row: int(row.parameters[name]))
+
+
 def cpu_cell(row: Row, loop: str, baseline: str) -> str:
     """CPU time, and how many times less it is than the baseline's: steadier than a rate on a busy machine."""
     if not row.cpu_us(loop).median:
@@ -109,7 +138,7 @@ def latency_cell(row: Row, loop: str) -> str:
 
 def print_table(table: Sequence[Cells]) -> None:
     """Markdown that also lines up in a terminal."""
-    widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
+    widths = [max(3, *(len(row[column]) for row in table)) for column in range(len(table[0]))]
 
     def line(cells: Cells) -> str:
         first, *rest = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))

@@ -1,8 +1,9 @@
 // The limit that any event loop on libuv runs into: an echo server in plain C.
 //
-//   limit_server tcp|http|udp|unix:PATH
+//   limit_server tcp|http|source:SIZE|udp|unix:PATH
 //
-// http answers whatever it receives with the same small response: the server for clients of that kind.
+// http answers whatever it receives with the same small response: the server for clients of that kind. source
+// sends SIZE bytes at a time, as fast as they are taken.
 //
 // libuv says when a connection is readable (uv_poll_t); recv and send are called on the spot with one shared
 // buffer, because nothing is kept between two messages. Only what the kernel would not take at once is
@@ -16,7 +17,7 @@
 
 #include "target.h"
 
-enum { kBufferSize = 256 * 1024, kBacklog = 1024 };
+enum { kBufferSize = 256 * 1024, kBacklog = 1024, kSendsPerTurn = 64 };
 
 typedef struct {
   uv_poll_t poll;  // first: freed through its address
@@ -29,6 +30,7 @@ static char buffer[kBufferSize];
 static const char kResponse[] =
     "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
 static bool is_http;
+static size_t source_size;  // 0: no source
 
 static void on_event(uv_poll_t* poll, int status, int events);
 
@@ -77,11 +79,21 @@ static void send_stored(Connection* connection) {
   uv_poll_start(&connection->poll, UV_READABLE, on_event);
 }
 
+static void send_more(Connection* connection) {
+  for (int count = 0; count < kSendsPerTurn; count++) {
+    ssize_t sent = send_some(connection->fd, buffer, source_size);
+    if (sent < 0) return drop(connection);
+    if (sent < (ssize_t)source_size) return;
+  }
+}
+
 static void on_event(uv_poll_t* poll, int status, int events) {
   Connection* connection = (Connection*)poll;
   (void)events;
   if (status < 0) return drop(connection);
-  if (connection->stored)
+  if (source_size)
+    send_more(connection);
+  else if (connection->stored)
     send_stored(connection);
   else
     echo_once(connection);
@@ -96,7 +108,7 @@ static void on_connections(uv_poll_t* listener, int status, int events) {
     Connection* connection = calloc(1, sizeof *connection);
     connection->fd = fd;
     uv_poll_init(listener->loop, &connection->poll, fd);
-    uv_poll_start(&connection->poll, UV_READABLE, on_event);
+    uv_poll_start(&connection->poll, source_size ? UV_WRITABLE : UV_READABLE, on_event);
   }
 }
 
@@ -128,6 +140,8 @@ int main(int argc, char** argv) {
   descriptors.rlim_cur = descriptors.rlim_max;
   setrlimit(RLIMIT_NOFILE, &descriptors);
   is_http = strcmp(kind, "http") == 0;
+  if (!strncmp(kind, "source:", 7)) source_size = strtoul(kind + 7, NULL, 10);
+  if (source_size > kBufferSize) source_size = kBufferSize;
   Target target;
   int fd = bound_socket(kind, &target);
   if (fd < 0) {

@@ -16,6 +16,10 @@ GRID = {"connections": [1, 10], "size": [65_536, 4_096]}
 WRITES_PER_TURN = 64  # so that a receiver that keeps up does not starve the other callbacks
 
 
+def limit(connections: int, size: int) -> Load:
+    return Load("sink", connections, size, result="bytes")
+
+
 def prepare(loop: asyncio.AbstractEventLoop, connections: int, size: int) -> Served:
     chunk = b"x" * size
 
@@ -44,4 +48,4 @@ def prepare(loop: asyncio.AbstractEventLoop, connections: int, size: int) -> Ser
         def connection_lost(self, exc: Exception | None) -> None:
             self.flowing = False
 
-    return serve_protocol(loop, Pump, Load("sink", connections, size, result="bytes"))
+    return serve_protocol(loop, Pump, limit(connections, size))
