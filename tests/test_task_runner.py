@@ -80,11 +80,35 @@ def test_an_interpreter_says_what_it_is_and_what_an_environment_was_made_from() 
     assert here.has_own_tests
 
 
-@pytest.mark.parametrize("group", ["build", "test", "bench", "demo", "lint"])
+@pytest.mark.parametrize("group", ["build", "test", "bench", "peers", "demo", "lint"])
 def test_dependency_groups_are_lists_of_requirements(group: str) -> None:
     requirements = environment.requirements_of(group)
     assert all(isinstance(requirement, str) for requirement in requirements)
     assert len(requirements) >= 2
+
+
+def test_a_peer_that_cannot_be_installed_is_left_out_and_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = interpreters.probe(sys.executable)
+    assert here is not None
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "requirements_of", lambda _group: ["bad", "good>=2; sys_platform"])
+    tried = []
+
+    def install(command: list[str | Path], _log: str) -> None:
+        tried.append(command[-1])
+        if command[-1] == "bad":
+            raise steps.Failed("no wheel")
+
+    monkeypatch.setattr(environment, "run_quietly", install)
+    made = environment.Environment(here)
+    made.directory = tmp_path / "made"
+    made.directory.mkdir()
+    for _ in range(2):
+        made.install_what_can_be("peers")
+    assert tried == ["bad", "good>=2; sys_platform"]
+    assert "left out: it cannot be installed here" in capsys.readouterr().out
 
 
 def test_a_digest_tells_where_its_parts_end() -> None:
