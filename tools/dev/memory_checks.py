@@ -26,7 +26,10 @@ from tools.figures import Table, record
 # Of the whole suite these say nothing about memory: they start no loop, or measure.
 LEFT_OUT = {
     "tests/test_benchmarks.py": "speed",
+    "tests/test_conformance.py": "the tools",
     "tests/test_figures.py": "the tools",
+    "tests/test_instruction_counts.py": "speed",
+    "tests/test_soak.py": "how much memory an ordinary build takes",
     "tests/test_source_rules.py": "the sources",
     "tests/test_task_runner.py": "the tools",
 }
