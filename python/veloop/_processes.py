@@ -81,9 +81,13 @@ class Processes(Hooks):
             transport: Any = SubprocessTransport(
                 self, protocol, args, shell, stdin, stdout, stderr, bufsize, waiter, extra, **kwargs
             )
-            pid = transport.get_pid()
-            pidfd = os.pidfd_open(pid)
-            self._add_reader(pidfd, self._reap, pid, pidfd, transport)  # type: ignore[attr-defined]
+            try:
+                self._watch_child(transport)
+            except BaseException:
+                # Nobody would hear of the child's end: it ends now.
+                transport.close()
+                transport._proc.wait()
+                raise
             try:
                 await waiter
             except (SystemExit, KeyboardInterrupt):
@@ -93,6 +97,15 @@ class Processes(Hooks):
                 await transport._wait()
                 raise
             return transport
+
+        def _watch_child(self, transport: Any) -> None:
+            pid = transport.get_pid()
+            pidfd = os.pidfd_open(pid)
+            try:
+                self._add_reader(pidfd, self._reap, pid, pidfd, transport)  # type: ignore[attr-defined]
+            except BaseException:
+                os.close(pidfd)
+                raise
 
         def _reap(self, pid: int, pidfd: int, transport: Any) -> None:
             self._remove_reader(pidfd)  # type: ignore[attr-defined]

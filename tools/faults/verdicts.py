@@ -59,11 +59,13 @@ class Oracle:
         self.plain = plain
         self._outcomes: dict[tuple[str, ...], set[str]] = defaultdict(set)
         self._all: dict[tuple[str, ...], list[Outcome]] = defaultdict(list)
+        self._leaks: dict[tuple[str, ...], set[str]] = defaultdict(set)
         self._broken: set[tuple[str, ...]] = set()
         for case in cases:
             if case.happened:
                 self._outcomes[case.kind].add(repr(case.outcome.seen))
                 self._all[case.kind].append(case.outcome)
+                self._leaks[case.kind].update(case.outcome.leaks)
                 if case.outcome.is_stuck or case.crashed or is_unraisable(case.outcome):
                     self._broken.add(case.kind)
 
@@ -80,7 +82,7 @@ class Oracle:
             (bool(case.crashed), Verdict.CRASH),
             (bool(outcome.closed_twice), Verdict.CLOSED_TWICE),
             (bool(outcome.stale_uses), Verdict.STALE_USE),
-            (bool(outcome.leaks), Verdict.LEAK),
+            (bool(set(outcome.leaks) - self._leaks[case.kind]), Verdict.LEAK),
         )
         for is_so, verdict in wrong:
             if is_so:
