@@ -51,7 +51,7 @@ def version() -> str:
 
 
 def read_recorded(path: Path) -> dict[str, dict[str, object]]:
-    return json.loads(path.read_text()) if path.exists() else {}  # type: ignore[no-any-return]
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def record(counts: Counts, path: Path = RECORDED) -> None:

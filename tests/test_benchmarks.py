@@ -26,7 +26,7 @@ MOMENT = 0.02
 LOOPS = [name for name in ("asyncio", "veloop") if loops.resolve(name).installed]
 SMALLER = {
     "timers_fire": {"timers": 1_000},
-    "idle_memory": {"connections": 1_000},
+    "idle_memory": {"connections": 3_000},
     "startup": {"processes": 1},
     "timer_memory": {"timers": 10_000},
 }

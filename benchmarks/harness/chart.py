@@ -55,7 +55,7 @@ def draw(rows: Sequence[Row], loops: Sequence[str], baseline: str, path: Path, c
     compared = [name for name in loops if name not in {baseline, LIMIT}]
     rows = [row for row in rows if row.measured(baseline)]
     heights = BAR * max(1, len(compared)) + GAP
-    settings = {
+    settings: dict[Any, Any] = {
         "font.family": ["sans-serif"],
         "font.size": 9,
         "svg.fonttype": "none",  # text stays text
@@ -120,8 +120,8 @@ def _draw_row(
             )
     limit = row.ratio(LIMIT, baseline)
     if limit is not None:
-        place = [number - 0.42, number + 0.42]
-        axes.plot([limit.median] * 2, place, color="black", linewidth=1.6, zorder=4)
+        across = [number - 0.42, number + 0.42]
+        axes.plot([limit.median] * 2, across, color="black", linewidth=1.6, zorder=4)
 
 
 def _finish_axes(axes: Any, rows: Sequence[Row], compared: Sequence[str], baseline: str) -> None:

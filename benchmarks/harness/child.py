@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from harness import catalogue, loops, programs
@@ -54,12 +55,12 @@ def _measure_on(
     loop: asyncio.AbstractEventLoop, new_loop: LoopFactory, workload: Workload, task: Task
 ) -> Measurement:
     with ExitStack() as helpers:
-        offers = {
+        offers: dict[str, Callable[[], object]] = {
             "new_loop": lambda: new_loop,
             "loop_spec": lambda: loops.resolve(task.loop),
             "echo_server": lambda: helpers.enter_context(programs.limit_server(task.load_core))[0],
             "http_server": lambda: helpers.enter_context(programs.limit_server(task.load_core, "http"))[0],
-            **{name: lambda name=name: task.services[name] for name in catalogue.SERVICES},
+            **{name: partial(task.services.__getitem__, name) for name in catalogue.SERVICES},
         }
         work = workload.prepare(loop, offers, task.parameters)
         if isinstance(work, Timed):

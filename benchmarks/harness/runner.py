@@ -17,7 +17,7 @@ from harness.services import Services
 from harness.summary import Row
 
 HOME = Path(__file__).parent.parent
-PATIENCE = 120.0  # seconds a child may take beyond what it was asked to measure
+PATIENCE = 90.0  # seconds a child may take beyond what it was asked to measure
 
 
 @dataclass(frozen=True)

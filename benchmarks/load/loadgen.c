@@ -32,7 +32,7 @@
 #include "websocket.h"
 
 // A batch of connections is opened and served once before the next: no backlog is too short.
-enum { kScratch = 1 << 20, kEvents = 256, kStallMs = 5000, kBatch = 250 };
+enum { kScratch = 1 << 20, kEvents = 256, kStallMs = 20000, kBatch = 250 };
 
 typedef enum { kEcho, kHttp, kWebSocket, kConnect, kSink, kSource, kIdle } Mode;
 static const char* const kModeNames[] = {"echo", "http", "websocket", "connect", "sink", "source", "idle"};
@@ -202,7 +202,7 @@ static void turn(void) {
   struct epoll_event events[kEvents];
   int ready = epoll_wait(epoll_fd, events, kEvents, kStallMs);
   if (ready < 0 && errno != EINTR) fail("epoll_wait");
-  if (ready == 0) fail("nothing came back for five seconds");
+  if (ready == 0) fail("nothing came back for twenty seconds");
   for (int index = 0; index < ready; index++) {
     Connection* connection = events[index].data.ptr;
     if (events[index].events & EPOLLOUT) {
