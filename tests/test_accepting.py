@@ -89,7 +89,6 @@ async def test_an_error_in_connection_made_keeps_the_accepted_connection(loop, l
 
 
 async def test_five_hundred_connections_leave_no_descriptor(loop):
-    await asyncio.sleep(0.001)  # opens what a loop opens when it waits for the first time
     with none_leaked():
         server, address = await serve(loop, Echo)
 
@@ -109,7 +108,6 @@ async def test_five_hundred_connections_leave_no_descriptor(loop):
 
 
 async def test_many_connections_at_once_are_all_accepted(loop):
-    await asyncio.sleep(0.001)  # opens what a loop opens when it waits for the first time
     with none_leaked():
         protocols = []
 

@@ -306,7 +306,6 @@ async def test_the_number_of_a_finished_transport_can_be_watched(loop):
 
 @each_side
 async def test_a_watched_descriptor_may_be_closed(loop, side):
-    await asyncio.sleep(0.001)  # opens what a loop opens when it waits for the first time
     with none_leaked(), sockets("unix") as bystander:
         near, far = socket.socketpair()
         number = near.fileno()

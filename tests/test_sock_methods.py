@@ -180,7 +180,6 @@ async def test_receiving_and_sending_on_one_socket_at_once(loop):
 
 @pytest.mark.parametrize("name", RECEIVING)
 async def test_a_cancelled_receiver_leaves_the_socket_free(loop, name):
-    await asyncio.sleep(0.001)  # opens what a loop opens when it waits for the first time
     with none_leaked(), sockets("unix") as (near, far):
         task = await started(loop, CALLS[name](loop, near))
         await cancelled(task)

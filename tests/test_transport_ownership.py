@@ -12,7 +12,7 @@ import pytest
 
 from support.descriptors import is_open, none_leaked
 from support.protocols import Recorder
-from support.sockets import KINDS, connected, polled, read_to_end, socket_pair, sockets
+from support.sockets import KINDS, SOCKETS, connected, polled, read_to_end, socket_pair, sockets
 
 pytestmark = pytest.mark.timeout(30)
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -71,6 +71,27 @@ async def test_a_socket_closed_behind_our_back_receives_nothing_of_the_next(loop
             transport.abort()
             await protocol.lost
             assert other.recv(20) == other_far.recv(20) == b"secret"
+
+
+@pytest.mark.parametrize("kind", SOCKETS)
+async def test_a_socket_that_somebody_else_made_blocking_does_not_stop_the_process(loop, kind):
+    """A system call that waited with the GIL would keep the thread that reads from reading."""
+
+    def read():
+        size = 0
+        while data := far.recv(1 << 16):
+            size += len(data)
+        return size
+
+    near, far = socket_pair(kind)
+    transport, protocol = await loop.create_connection(Recorder, sock=near)
+    os.set_blocking(near.fileno(), True)
+    with far:
+        reading = loop.run_in_executor(None, read)
+        transport.write(bytes(10_000_000))
+        transport.close()
+        assert await reading == 10_000_000
+        assert await protocol.lost is None
 
 
 @each_kind

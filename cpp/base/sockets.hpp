@@ -11,11 +11,15 @@
 
 namespace veloop::base {
 
-// Writing to a connection that is gone must be an error, not a signal.
+// Never to wait, with the GIL in our hands: whoever shares the open socket, a child process for instance, can
+// make it block.
+inline constexpr int kReceiveFlags = MSG_DONTWAIT;
+
+// Besides, writing to a connection that is gone must be an error, not a signal.
 #ifdef MSG_NOSIGNAL
-inline constexpr int kSendFlags = MSG_NOSIGNAL;
+inline constexpr int kSendFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
 #else
-inline constexpr int kSendFlags = 0;  // macOS: SO_NOSIGPIPE, and Python ignores SIGPIPE
+inline constexpr int kSendFlags = MSG_DONTWAIT;  // macOS: SO_NOSIGPIPE, and Python ignores SIGPIPE
 #endif
 
 // Linux: Unix sockets named in a namespace of their own, by bytes that begin with a zero.

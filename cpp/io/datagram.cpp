@@ -96,8 +96,8 @@ bool DatagramTransport::receive(py::Ref<>& data, py::Ref<>& address) noexcept {
   return py::guard([&] {
     char* buffer = Descriptors::of(*loop_).read_buffer();
     net::Address sender;
-    const ssize_t count =
-        ::recvfrom(descriptor_.fd(), buffer, Descriptors::kReadBufferSize, 0, &sender.base, &sender.length);
+    const ssize_t count = ::recvfrom(descriptor_.fd(), buffer, Descriptors::kReadBufferSize,
+                                     base::kReceiveFlags, &sender.base, &sender.length);
     if (count < 0) {
       if (would_block()) return true;
       PyErr_SetFromErrno(PyExc_OSError);

@@ -11,8 +11,6 @@
 namespace veloop::io {
 namespace {
 
-constexpr int kDontWait = MSG_DONTWAIT;
-
 // Repeats a system call that a signal interrupted, after Python's handlers ran; -1 with an error set if one
 // of them raised, or with errno set.
 template <class Call>
@@ -125,8 +123,9 @@ Attempt SocketCall::recv(const py::State& state) noexcept {
   PyObject* data = PyBytes_FromStringAndSize(nullptr, size);
   if (data == nullptr) return Attempt::failed();
   const int number = fd(state);
-  const ssize_t count = uninterrupted(
-      [&] { return ::recv(number, PyBytes_AS_STRING(data), static_cast<std::size_t>(size), kDontWait); });
+  const ssize_t count = uninterrupted([&] {
+    return ::recv(number, PyBytes_AS_STRING(data), static_cast<std::size_t>(size), base::kReceiveFlags);
+  });
   if (count < 0) {
     const bool blocked = is_blocked();
     if (!blocked) (void)failed_call();
@@ -146,7 +145,7 @@ Attempt SocketCall::recv_into(const py::State& state) noexcept {
   }
   const int number = fd(state);
   const ssize_t count =
-      uninterrupted([&] { return ::recv(number, buffer.data(), buffer.size(), kDontWait); });
+      uninterrupted([&] { return ::recv(number, buffer.data(), buffer.size(), base::kReceiveFlags); });
   if (count < 0) return is_blocked() ? fall_back(state) : failed_call();
   return Attempt::done(py::steal(PyLong_FromSsize_t(count)));
 }
@@ -162,9 +161,8 @@ Attempt SocketCall::send(const py::State& state) noexcept {
     }
   }
   const int number = fd(state);
-  const ssize_t count = uninterrupted([&] {
-    return ::send(number, view_->data() + sent_, view_->size() - sent_, kDontWait | base::kSendFlags);
-  });
+  const ssize_t count = uninterrupted(
+      [&] { return ::send(number, view_->data() + sent_, view_->size() - sent_, base::kSendFlags); });
   if (count < 0) {
     if (!is_blocked()) return failed_call();
     return sent_ == 0 ? fall_back(state) : Attempt::blocked();

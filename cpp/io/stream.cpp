@@ -107,7 +107,7 @@ bool StreamTransport::read_into_bytes() noexcept {
   if (large_reads_) {
     data = py::steal(PyBytes_FromStringAndSize(nullptr, kSize));
     if (!data) return fatal_error(kReadError);
-    count = ::recv(descriptor_.fd(), PyBytes_AS_STRING(data.get()), kSize, 0);
+    count = ::recv(descriptor_.fd(), PyBytes_AS_STRING(data.get()), kSize, base::kReceiveFlags);
     if (count > 0) {
       PyObject* exact = data.release();
       if (_PyBytes_Resize(&exact, count) < 0) return fatal_error(kReadError);
@@ -115,7 +115,7 @@ bool StreamTransport::read_into_bytes() noexcept {
     }
   } else {
     char* buffer = Descriptors::of(*loop_).read_buffer();
-    count = ::recv(descriptor_.fd(), buffer, kSize, 0);
+    count = ::recv(descriptor_.fd(), buffer, kSize, base::kReceiveFlags);
     if (count > 0) data = py::steal(PyBytes_FromStringAndSize(buffer, count));
   }
   if (count < 0) return would_block() || fatal_errno(errno, kReadError);
@@ -146,7 +146,7 @@ bool StreamTransport::read_into_protocol_buffer() noexcept {
                    object.get() == Py_None ? "None" : Py_TYPE(object.get())->tp_name);
       return fatal_error(kReadError);
     }
-    count = ::recv(descriptor_.fd(), view.data(), view.size(), 0);
+    count = ::recv(descriptor_.fd(), view.data(), view.size(), base::kReceiveFlags);
     error_number = errno;  // Giving the buffer back may run Python code.
   }
   if (count < 0) {

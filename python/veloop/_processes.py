@@ -115,6 +115,6 @@ class Processes(Hooks):
             except ChildProcessError:
                 returncode = 255  # As asyncio: somebody else waited for it.
                 logger.warning(
-                    "child process pid %d exit status already read: will report returncode 255", pid
+                    "child process pid %d exit status already read:  will report returncode 255", pid
                 )
-            transport._process_exited(returncode)
+            self.call_soon_threadsafe(transport._process_exited, returncode)  # A turn later, as asyncio.

@@ -5,7 +5,6 @@ The loser of Happy Eyeballs is the usual case. asyncio trips over some of them w
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import subprocess
@@ -38,7 +37,6 @@ def test_it_never_ends_the_process():
 @pytest.mark.parametrize("delay", [0.0, 0.001])
 async def test_the_loser_of_happy_eyeballs_leaves_its_number_to_anybody(loop, delay):
     """Attempts that lose are cancelled while they are watched; the next round gets their numbers."""
-    await asyncio.sleep(0.001)  # opens what a loop opens when it waits for the first time
     with none_leaked():
         silent = socket.create_server(("127.0.0.1", 0), backlog=0)
         # A full backlog lets further attempts wait.

@@ -187,7 +187,6 @@ KINDS = (ByTransport, BySocketMethods, ByWatching)
 @pytest.mark.parametrize("kind", ["unix", "tcp"])
 async def test_no_byte_goes_astray_and_nothing_is_closed_twice(loop, kind, seed):
     rng = random.Random(seed)
-    await asyncio.sleep(0.001)  # opens what a loop opens when it waits for the first time
     with none_leaked():
         bystanders = Bystanders()
         connections: list[Connection] = []
