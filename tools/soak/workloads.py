@@ -87,8 +87,9 @@ def watched_descriptors(loop: Loop, count: int) -> None:
 
 
 class _Server(asyncio.Protocol):
-    """Counts connections that were lost, and echoes."""
+    """Echoes, and counts echoes and the connections that were lost."""
 
+    echoed = 0
     lost = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -96,6 +97,7 @@ class _Server(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)
+        _Server.echoed += 1
 
     def connection_lost(self, exc: BaseException | None) -> None:
         _Server.lost += 1
@@ -105,18 +107,17 @@ def connections(loop: Loop, count: int) -> None:
     """Accepted ones, each with an echo; their clients are plain sockets, and reset them at the end."""
     server = loop.run_until_complete(loop.create_server(_Server, "127.0.0.1", 0, backlog=BATCH))
     address = server.sockets[0].getsockname()
-    expected = _Server.lost
     for size in in_batches(count):
+        echoed, lost = _Server.echoed + size, _Server.lost + size
         clients = [socket.create_connection(address) for _ in range(size)]
         for client in clients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             client.send(b"hello")
-            client.setblocking(False)
+        until(loop, lambda: _Server.echoed == echoed)  # noqa: B023
         for client in clients:
-            loop.run_until_complete(loop.sock_recv(client, 5))
+            assert client.recv(5) == b"hello"
             client.close()
-        expected += size
-        until(loop, lambda: _Server.lost == expected)  # noqa: B023
+        until(loop, lambda: _Server.lost == lost)  # noqa: B023
     server.close()
     loop.run_until_complete(server.wait_closed())
 
