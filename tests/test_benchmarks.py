@@ -109,6 +109,9 @@ def test_a_service_that_cannot_be_had_is_a_reason_and_not_an_end(monkeypatch):
     settings = runner.Settings([loops.resolve("asyncio")], 2, MOMENT)
     (row,) = runner.run(settings, [catalogue.load("redis_pipeline")], lambda step: None)
     assert row.error("asyncio") == "no server here"
+    notes = report.Footnotes()
+    assert report.result_table([row], ["asyncio"], "asyncio", notes)[1][1:] == ["fails [1]"]
+    assert list(notes.lines()) == ["[1] no server here"]
 
 
 def test_a_loop_whose_timers_fire_early_has_no_ratio():

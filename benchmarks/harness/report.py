@@ -71,7 +71,8 @@ def result_table(rows: Sequence[Row], loops: Sequence[str], baseline: str, notes
             if loop not in row.results:
                 cells.append("")
             elif error := row.error(loop):
-                cells.append(f"fails {notes.mark(f'{loop}: {error}')}")
+                everywhere = all(row.error(other) == error for other in row.results)
+                cells.append(f"fails {notes.mark(error if everywhere else f'{loop}: {error}')}")
             elif row.results[loop][0].shown:
                 cells.append(_percentiles_cell(row, loop, baseline))
             else:
