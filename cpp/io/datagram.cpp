@@ -150,8 +150,7 @@ bool DatagramTransport::sendto(PyObject* data, PyObject* address) noexcept {
   // As asyncio: without a remote address what is sent between close() and connection_lost() still
   // leaves.
   if (is_lost() && (has_address || !descriptor_.is_open())) {
-    count_lost_write("socket.send() raised exception.");
-    return true;
+    return count_lost_write("socket.send() raised exception.");
   }
   if (buffer_.empty()) {
     const py::BufferView view(data, PyBUF_SIMPLE);

@@ -198,10 +198,7 @@ bool StreamTransport::write(PyObject* data) noexcept {
   const py::BufferView view(data, PyBUF_CONTIG_RO);
   if (!view.ok()) return is_empty_view_with_gaps(data) || refuse_buffer();
   if (view.size() == 0) return true;
-  if (is_lost()) {
-    count_lost_write(kLostWrite);
-    return true;
-  }
+  if (is_lost()) return count_lost_write(kLostWrite);
   return append(view.raw(), is_bytes) && after_append();
 }
 
@@ -210,18 +207,14 @@ bool StreamTransport::refuse_buffer() noexcept {
   if (!PyErr_ExceptionMatches(PyExc_BufferError)) return false;
   if (!is_lost()) return fatal_error(kWriteError);
   PyErr_Clear();
-  count_lost_write(kLostWrite);
-  return true;
+  return count_lost_write(kLostWrite);
 }
 
 bool StreamTransport::writelines(PyObject* pieces) noexcept {
   if (!may_write("writelines")) return false;
   const int any = PyObject_IsTrue(pieces);
   if (any <= 0) return any == 0;
-  if (is_lost()) {
-    count_lost_write(kLostWrite);
-    return true;
-  }
+  if (is_lost()) return count_lost_write(kLostWrite);
   const auto list = py::steal(PySequence_List(pieces));
   if (!list) return false;
   // All of them are looked at before any is queued: a wrong one leaves nothing behind.
@@ -285,8 +278,9 @@ bool StreamTransport::send_now() noexcept {
     if (sent.is_short || would_block()) return watch(kWritable) && (is_lost() || maybe_pause());
     if (!write_failed(errno)) return false;
     // Sent one by one, the first call would have failed and the others been ignored, and counted.
-    for (unsigned i = 1; i < calls; ++i)
-      count_lost_write(kLostWrite);
+    for (unsigned i = 1; i < calls; ++i) {
+      if (!count_lost_write(kLostWrite)) return false;
+    }
   }
   return true;
 }
@@ -356,13 +350,16 @@ void StreamTransport::discard_writes() noexcept {
 
 bool StreamTransport::call_connection_lost(PyObject* exception) noexcept {
   const bool ok = TransportBase::call_connection_lost(exception);
-  const py::ErrorStash stash;
-  if (empty_waiter_) {
+  if (!empty_waiter_) return ok;
+  const auto settle = [this] {
     const auto error =
         py::steal(PyObject_CallFunction(PyExc_ConnectionError, "s", "Connection is closed by peer"));
-    if (!error || !settle_empty_waiter(error.get())) PyErr_WriteUnraisable(self_);
-  }
-  return ok;
+    return error && settle_empty_waiter(error.get());
+  };
+  if (ok) return settle();
+  const py::ErrorStash stash;
+  if (!settle()) PyErr_WriteUnraisable(self_);
+  return false;
 }
 
 // ---- flow control -----------------------------------------------------------------------------------

@@ -222,11 +222,14 @@ bool TransportBase::call_connection_lost(PyObject* exception) noexcept {
     const py::ErrorStash stash;
     if (!descriptor_.close(state())) PyErr_WriteUnraisable(self_);
   }
-  const py::ErrorStash stash;
-  if (server_) {
+  if (server_ && ok) {
+    ok = call_server(state().names._detach.get());
+  } else if (server_) {
+    const py::ErrorStash stash;
     if (!call_server(state().names._detach.get())) PyErr_WriteUnraisable(self_);
-    server_.reset();
   }
+  const py::ErrorStash stash;
+  server_.reset();
   read_context_.reset();
   write_context_.reset();
   return ok;
@@ -278,13 +281,11 @@ bool TransportBase::report_error(const char* message) noexcept {
                                  protocol_ ? protocol_.get() : Py_None, exception.get(), text.get());
 }
 
-void TransportBase::count_lost_write(const char* warning) noexcept {
+bool TransportBase::count_lost_write(const char* warning) noexcept {
   constexpr long kWarnFrom = 5;  // asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
-  if (lost_writes_ >= kWarnFrom) {
-    const auto result = py::steal(PyObject_CallMethod(state().library.logger.get(), "warning", "s", warning));
-    if (!result) PyErr_WriteUnraisable(self_);
-  }
-  ++lost_writes_;
+  if (lost_writes_++ < kWarnFrom) return true;
+  return static_cast<bool>(
+      py::steal(PyObject_CallMethod(state().library.logger.get(), "warning", "s", warning)));
 }
 
 bool TransportBase::debug_log(const char* event) noexcept {

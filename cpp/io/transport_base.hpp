@@ -137,7 +137,7 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
   // Calls the protocol's pause_writing() or resume_writing(), reporting what it raises.
   [[nodiscard]] bool tell_protocol(PyObject* method, const char* failed) noexcept;
   // Counts a write to a connection that is lost, and warns from the fifth on.
-  void count_lost_write(const char* warning) noexcept;
+  [[nodiscard]] bool count_lost_write(const char* warning) noexcept;
   [[nodiscard]] bool debug_log(const char* event) noexcept;
   [[nodiscard]] bool call_server(PyObject* method) noexcept;
 

@@ -51,10 +51,7 @@ bool WritePipeTransport::write(PyObject* data) noexcept {
   }
   const Py_ssize_t items = PyObject_Length(data);
   if (items <= 0) return items == 0;
-  if (is_closing()) {
-    count_lost_write("pipe closed by peer or os.write(pipe, data) raised exception.");
-    return true;
-  }
+  if (is_closing()) return count_lost_write("pipe closed by peer or os.write(pipe, data) raised exception.");
   const py::BufferView view(data, PyBUF_SIMPLE);
   if (!view.ok()) {
     if (py::is_exit_request()) return false;
