@@ -75,7 +75,7 @@ def test_only_the_tests_asked_for_run(make_module):
 def test_a_module_that_cannot_be_imported_is_a_failure(make_module):
     module = make_module(fine="pass")
     module.name = "test_missing"
-    assert [test.name for test in run_module(module).with_outcome("failed")] == ["test_missing"]
+    assert [test.name for test in command.judged(module, []).with_outcome("failed")] == ["test_missing"]
 
 
 def test_a_test_that_went_round_veloop_has_failed(make_module):

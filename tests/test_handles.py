@@ -114,7 +114,11 @@ def test_unknown_keywords_are_refused(schedule):
 
 @pytest.mark.parametrize("method", ["call_soon", "call_soon_threadsafe", "call_later", "call_at"])
 def test_a_missing_callback_is_refused(loop, method):
-    with pytest.raises(TypeError):
+    missing = {
+        "call_later": r"2 required positional arguments: 'delay' and 'callback'",
+        "call_at": r"2 required positional arguments: 'when' and 'callback'",
+    }.get(method, "1 required positional argument: 'callback'")
+    with pytest.raises(TypeError, match=rf"^BaseEventLoop\.{method}\(\) missing {missing}$"):
         getattr(loop, method)()
     run_once(loop)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import resource
 import socket
+import sys
+from asyncio import selector_events
 
 import pytest
 
 from support.descriptors import none_leaked
+from support.protocols import Recorder
 from support.sockets import connected, polled, sockets
 
 pytestmark = pytest.mark.timeout(30)
@@ -371,3 +375,48 @@ async def test_nobody_is_called_for_a_descriptor_that_was_closed_and_reused(loop
             await polled(using=bystander)
             assert watch.calls == []
             assert loop.remove_reader(number) is True
+
+
+@each_side
+async def test_arguments_may_be_given_by_keyword(loop, side):
+    left, right = socket.socketpair()
+    with left, right:
+        called = loop.create_future()
+        right.send(b"x")
+        getattr(loop, f"add_{side}")(fd=left, callback=lambda: called.done() or called.set_result(None))
+        await called
+        assert getattr(loop, f"remove_{side}")(fd=left) is True
+
+
+@each_side
+@pytest.mark.parametrize("prefix", ["", "_"])
+def test_wrong_arguments_are_refused(loop, side, prefix):
+    method = f"{prefix}add_{side}"
+    for arguments, keywords, complaint in [
+        ((), {}, "missing 2 required positional arguments: 'fd' and 'callback'"),
+        ((0,), {}, "missing 1 required positional argument: 'callback'"),
+        ((), {"callback": print}, "missing 1 required positional argument: 'fd'"),
+        ((0, print), {"fd": 0}, "got multiple values for argument 'fd'"),
+        ((0, print), {"other": 0}, "got an unexpected keyword argument 'other'"),
+    ]:
+        with pytest.raises(TypeError) as raised:
+            getattr(loop, method)(*arguments, **keywords)
+        assert str(raised.value) == f"BaseSelectorEventLoop.{method}() {complaint}"
+    with pytest.raises(TypeError, match=f"remove_{side}\\(\\) missing 1 required positional argument: 'fd'"):
+        getattr(loop, f"{prefix}remove_{side}")()
+
+
+async def test_asyncios_own_transports_work_on_the_loop(loop):
+    left, right = socket.socketpair()
+    left.setblocking(False)
+    with right:
+        protocol = Recorder()
+        context = contextvars.copy_context()
+        options = {"context": context} if sys.version_info >= (3, 15) else {}
+        transport = selector_events._SelectorSocketTransport(loop, left, protocol, **options)
+        right.send(b"data")
+        assert await protocol.bytes_received(4) == b"data"
+        transport.write(b"more")
+        assert right.recv(10) == b"more"
+        transport.close()
+        assert await protocol.lost is None

@@ -133,6 +133,7 @@ async def test_attributes_and_weak_references_are_had():
     async with connected() as (transport, _, _):
         transport.mine = "attribute"
         assert transport.mine == "attribute"
+        assert vars(transport)["mine"] == "attribute"
         assert weakref.ref(transport)() is transport
         assert transport in {transport: 1}
         assert transport == transport

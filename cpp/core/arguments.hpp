@@ -1,5 +1,6 @@
 #pragma once
-// The arguments of call_soon() and its kin: named positional ones, then *args, then context=.
+// The arguments of call_soon() and its kin, add_reader() among them: named positional ones, then *args, then
+// context=.
 #include <Python.h>
 
 #include <array>
@@ -16,7 +17,8 @@ struct ScheduleArguments {
   Py_ssize_t rest_count = 0;
   PyObject* context = nullptr;
 
-  // False, with asyncio's TypeError set, if the call does not fit `method(names..., *args, context=None)`.
+  // False, with asyncio's TypeError set, if the call does not fit `method(names..., *args, context=None)`;
+  // without a `context_name` it is `method(names..., *args)`.
   [[nodiscard]] bool parse(const char* method, const std::array<PyObject*, N>& names, PyObject* context_name,
                            PyObject* const* args, Py_ssize_t count, PyObject* keywords) noexcept {
     const auto given = static_cast<std::size_t>(count);
@@ -32,36 +34,43 @@ struct ScheduleArguments {
         return false;
       }
     }
-    for (std::size_t i = 0; i < N; ++i) {
-      if (named[i] == nullptr) {
-        PyErr_Format(PyExc_TypeError, "BaseEventLoop.%s() missing 1 required positional argument: %R", method,
-                     names[i]);
-        return false;
-      }
+    for (PyObject* argument : named) {
+      if (argument == nullptr) return complain_of_missing(method, names);
     }
     return true;
   }
 
  private:
+  bool complain_of_missing(const char* method, const std::array<PyObject*, N>& names) const noexcept {
+    static_assert(N <= 2);
+    if (N == 2 && named[0] == nullptr && named[N - 1] == nullptr) {
+      PyErr_Format(PyExc_TypeError, "%s() missing 2 required positional arguments: %R and %R", method,
+                   names[0], names[N - 1]);
+    } else {
+      PyErr_Format(PyExc_TypeError, "%s() missing 1 required positional argument: %R", method,
+                   named[0] == nullptr ? names[0] : names[N - 1]);
+    }
+    return false;
+  }
+
   [[nodiscard]] bool take_keyword(const char* method, const std::array<PyObject*, N>& names,
                                   PyObject* context_name, PyObject* keyword, PyObject* value) noexcept {
     // Names in calls are interned, so one comparison of pointers nearly always settles it.
-    if (keyword == context_name || PyUnicode_Compare(keyword, context_name) == 0) {
+    if (context_name != nullptr &&
+        (keyword == context_name || PyUnicode_Compare(keyword, context_name) == 0)) {
       context = value;
       return true;
     }
     for (std::size_t i = 0; i < N; ++i) {
       if (PyUnicode_Compare(keyword, names[i]) != 0) continue;
       if (named[i] != nullptr) {
-        PyErr_Format(PyExc_TypeError, "BaseEventLoop.%s() got multiple values for argument %R", method,
-                     keyword);
+        PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument %R", method, keyword);
         return false;
       }
       named[i] = value;
       return true;
     }
-    PyErr_Format(PyExc_TypeError, "BaseEventLoop.%s() got an unexpected keyword argument %R", method,
-                 keyword);
+    PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument %R", method, keyword);
     return false;
   }
 };

@@ -46,7 +46,8 @@ PyObject* call_soon(PyObject* self, PyObject* const* args, Py_ssize_t count, PyO
     Loop& loop = loop_of(self);
     const py::Names& names = loop.state().names;
     ScheduleArguments<1> call;
-    if (!call.parse("call_soon", {names.callback.get()}, names.context.get(), args, count, keywords) ||
+    if (!call.parse("BaseEventLoop.call_soon", {names.callback.get()}, names.context.get(), args, count,
+                    keywords) ||
         !check_open(loop) || !debug_checks(loop, call.named[0], "call_soon", true)) {
       return nullptr;
     }
@@ -62,8 +63,8 @@ PyObject* call_soon_threadsafe(PyObject* self, PyObject* const* args, Py_ssize_t
     Loop& loop = loop_of(self);
     const py::Names& names = loop.state().names;
     ScheduleArguments<1> call;
-    if (!call.parse("call_soon_threadsafe", {names.callback.get()}, names.context.get(), args, count,
-                    keywords) ||
+    if (!call.parse("BaseEventLoop.call_soon_threadsafe", {names.callback.get()}, names.context.get(), args,
+                    count, keywords) ||
         !check_open(loop) || !debug_checks(loop, call.named[0], "call_soon_threadsafe", false)) {
       return nullptr;
     }
@@ -111,8 +112,8 @@ PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t count, Py
     Loop& loop = loop_of(self);
     const py::Names& names = loop.state().names;
     ScheduleArguments<2> call;
-    if (!call.parse("call_later", {names.delay.get(), names.callback.get()}, names.context.get(), args, count,
-                    keywords)) {
+    if (!call.parse("BaseEventLoop.call_later", {names.delay.get(), names.callback.get()},
+                    names.context.get(), args, count, keywords)) {
       return nullptr;
     }
     PyObject* delay = call.named[0];
@@ -146,8 +147,8 @@ PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObj
     Loop& loop = loop_of(self);
     const py::Names& names = loop.state().names;
     ScheduleArguments<2> call;
-    if (!call.parse("call_at", {names.when.get(), names.callback.get()}, names.context.get(), args, count,
-                    keywords)) {
+    if (!call.parse("BaseEventLoop.call_at", {names.when.get(), names.callback.get()}, names.context.get(),
+                    args, count, keywords)) {
       return nullptr;
     }
     if (call.named[0] == Py_None) {

@@ -4,7 +4,9 @@
 
 #include <cerrno>
 
+#include "core/arguments.hpp"
 #include "core/loop_type.hpp"
+#include "py/arguments.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 #include "py/method.hpp"
@@ -238,37 +240,49 @@ PyObject* ensure_fd_no_transport(PyObject* self, PyObject* file_object) {
   });
 }
 
-py::Ref<> add(PyObject* self, PyObject* const* args, Py_ssize_t count, unsigned direction, const char* method,
-              bool check_transport) {
+// From 3.15 on a transport of asyncio's own may ask for its callbacks' context.
+constexpr bool kHasContext = PY_VERSION_HEX >= 0x030F0000;
+
+py::Ref<> add(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords, unsigned direction,
+              const char* method, bool is_public) {
   core::Loop& loop = core::loop_of(self);
-  if (count < 2) {
-    PyErr_Format(PyExc_TypeError, "%s() missing %zd required positional argument%s", method, 2 - count,
-                 count == 0 ? "s: 'fd' and 'callback'" : ": 'callback'");
+  const py::Names& names = loop.state().names;
+  core::ScheduleArguments<2> call;
+  PyObject* context_name = kHasContext && !is_public ? names.context.get() : nullptr;
+  if (!call.parse(method, {names.fd.get(), names.callback.get()}, context_name, args, count, keywords))
     return {};
-  }
-  const int fd = descriptor_number(args[0]);
-  if (fd < 0 || (check_transport && !check_unused(loop, args[0], fd)) || !core::check_open(loop)) return {};
-  core::Callback* handle = core::new_callback(loop, args[1], args + 2, count - 2, nullptr);
+  PyObject* file_object = call.named[0];
+  const int fd = descriptor_number(file_object);
+  if (fd < 0 || (is_public && !check_unused(loop, file_object, fd)) || !core::check_open(loop)) return {};
+  core::Callback* handle = core::new_callback(loop, call.named[1], call.rest, call.rest_count, call.context);
   if (handle == nullptr) return {};
   py::Ref<> created = py::steal(handle->self);
-  if (!Descriptors::of(loop).set_handle(fd, direction, *handle, args[0])) return {};
+  if (!Descriptors::of(loop).set_handle(fd, direction, *handle, file_object)) return {};
   return created;
 }
 
 // Returns the handle (asyncio's private _add_reader) or None (the public add_reader).
 template <unsigned Direction, bool Public>
-PyObject* add_method(PyObject* self, PyObject* const* args, Py_ssize_t count) {
-  constexpr const char* kName = Direction == kReadable ? "add_reader" : "add_writer";
+PyObject* add_method(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  constexpr const char* kNames[] = {"BaseSelectorEventLoop._add_reader", "BaseSelectorEventLoop._add_writer",
+                                    "BaseSelectorEventLoop.add_reader", "BaseSelectorEventLoop.add_writer"};
+  constexpr const char* kName = kNames[2 * Public + (Direction == kWritable)];
   return py::guard([&]() -> PyObject* {
-    py::Ref<> handle = add(self, args, count, Direction, kName, Public);
+    py::Ref<> handle = add(self, args, count, keywords, Direction, kName, Public);
     if (!handle) return nullptr;
     return Public ? py::new_ref(Py_None) : handle.release();
   });
 }
 
 template <unsigned Direction, bool Public>
-PyObject* remove_method(PyObject* self, PyObject* file_object) {
+PyObject* remove_method(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  constexpr const char* kNames[] = {
+      "BaseSelectorEventLoop._remove_reader", "BaseSelectorEventLoop._remove_writer",
+      "BaseSelectorEventLoop.remove_reader", "BaseSelectorEventLoop.remove_writer"};
+  constexpr const char* kName = kNames[2 * Public + (Direction == kWritable)];
   return py::guard([&]() -> PyObject* {
+    PyObject* file_object = py::only_argument(kName, "fd", args, count, keywords);
+    if (file_object == nullptr) return nullptr;
     core::Loop& loop = core::loop_of(self);
     Descriptors& descriptors = Descriptors::of(loop);
     int fd = descriptor_number(file_object);
@@ -299,22 +313,23 @@ PyObject* watched(PyObject* self, PyObject* file_object) {
 }  // namespace
 
 const std::vector<PyMethodDef>& descriptor_methods() {
+  constexpr int kFast = METH_FASTCALL | METH_KEYWORDS;
   static const std::vector<PyMethodDef> methods = {
-      {"add_reader", as_method(add_method<kReadable, true>), METH_FASTCALL,
+      {"add_reader", as_method(add_method<kReadable, true>), kFast,
        "add_reader($self, fd, callback, *args)\n--\n\n"
        "Call callback(*args) whenever `fd` (a number or an object with fileno()) can be read.\n\n"
        "Replaces an earlier reader. The descriptor's flags are not touched. Raises PermissionError for a\n"
        "regular file, OSError for a closed descriptor, RuntimeError for one that a transport uses."},
-      {"remove_reader", remove_method<kReadable, true>, METH_O,
+      {"remove_reader", as_method(remove_method<kReadable, true>), kFast,
        "remove_reader($self, fd)\n--\n\nStop watching `fd` for reading; return whether it was watched."},
-      {"add_writer", as_method(add_method<kWritable, true>), METH_FASTCALL,
+      {"add_writer", as_method(add_method<kWritable, true>), kFast,
        "add_writer($self, fd, callback, *args)\n--\n\nCall callback(*args) whenever `fd` can be written; see add_reader()."},
-      {"remove_writer", remove_method<kWritable, true>, METH_O,
+      {"remove_writer", as_method(remove_method<kWritable, true>), kFast,
        "remove_writer($self, fd)\n--\n\nStop watching `fd` for writing; return whether it was watched."},
-      {"_add_reader", as_method(add_method<kReadable, false>), METH_FASTCALL, nullptr},
-      {"_remove_reader", remove_method<kReadable, false>, METH_O, nullptr},
-      {"_add_writer", as_method(add_method<kWritable, false>), METH_FASTCALL, nullptr},
-      {"_remove_writer", remove_method<kWritable, false>, METH_O, nullptr},
+      {"_add_reader", as_method(add_method<kReadable, false>), kFast, nullptr},
+      {"_remove_reader", as_method(remove_method<kReadable, false>), kFast, nullptr},
+      {"_add_writer", as_method(add_method<kWritable, false>), kFast, nullptr},
+      {"_remove_writer", as_method(remove_method<kWritable, false>), kFast, nullptr},
       {"_ensure_fd_no_transport", ensure_fd_no_transport, METH_O, nullptr},
       {"_watched", watched, METH_O, nullptr},
   };

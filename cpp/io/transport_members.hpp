@@ -74,13 +74,14 @@ struct TransportMembers {
     "_call_connection_lost", TransportMembers<T>::call_connection_lost, METH_O, nullptr                        \
   }
 
-#define VELOOP_TRANSPORT_GETSET(T)                                             \
-  {"_loop", TransportMembers<T>::loop, nullptr, nullptr, nullptr},             \
-      {"_protocol", TransportMembers<T>::protocol, nullptr, nullptr, nullptr}, \
-      {"_server", TransportMembers<T>::server, nullptr, nullptr, nullptr},     \
-      {"_extra", TransportMembers<T>::extra, nullptr, nullptr, nullptr},       \
-      {"_closing", TransportMembers<T>::closing, nullptr, nullptr, nullptr}, { \
-    "_conn_lost", TransportMembers<T>::conn_lost, nullptr, nullptr, nullptr    \
+#define VELOOP_TRANSPORT_GETSET(T)                                                  \
+  {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr}, \
+      {"_loop", TransportMembers<T>::loop, nullptr, nullptr, nullptr},              \
+      {"_protocol", TransportMembers<T>::protocol, nullptr, nullptr, nullptr},      \
+      {"_server", TransportMembers<T>::server, nullptr, nullptr, nullptr},          \
+      {"_extra", TransportMembers<T>::extra, nullptr, nullptr, nullptr},            \
+      {"_closing", TransportMembers<T>::closing, nullptr, nullptr, nullptr}, {      \
+    "_conn_lost", TransportMembers<T>::conn_lost, nullptr, nullptr, nullptr         \
   }
 
 }  // namespace veloop::io

@@ -17,7 +17,7 @@ namespace veloop::py {
 #define VELOOP_NAMES(X)                                                                               \
   X(accept) X(_accept_failed) X(_accepted) X(_attach) X(buffer_updated) X(call_at)                    \
   X(_call_connection_lost) X(callback) X(_callback_failed) X(_cancelled) X(cancelled)                 \
-  X(_check_callback) X(_check_ssl_socket) X(_check_thread) X(close) X(connect) X(connection_lost)     \
+  X(_check_callback) X(_check_ssl_socket) X(_check_thread) X(close) X(connect) X(connection_lost) X(fd)     \
   X(connection_made) X(context) X(create_future) X(_current_handle) X(data_received)                  \
   X(datagram_received) X(delay) X(_detach) X(done) X(_ensure_fd_no_transport) X(_ensure_resolved)     \
   X(eof_received) X(error_received) X(family) X(fileno) X(flags) X(get_buffer) X(getaddrinfo)         \
