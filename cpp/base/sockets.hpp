@@ -36,7 +36,11 @@ inline bool would_block() noexcept { return errno == EAGAIN || errno == EWOULDBL
 // Accepts a connection that is non-blocking and closed on exec. Empty, with errno set, on failure.
 inline OwnedFd accept_nonblocking(int listening_fd, sockaddr* address, socklen_t* length) noexcept {
 #ifdef __linux__
-  return OwnedFd(::accept4(listening_fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  for (;;) {
+    OwnedFd fd(::accept4(listening_fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    // Made again when it was interrupted: whoever waits for an edge would not be told another time.
+    if (fd || errno != EINTR) return fd;
+  }
 #else
   OwnedFd fd(::accept(listening_fd, address, length));
   if (fd) {

@@ -17,7 +17,7 @@ from tools.faults.cases import Case
 from tools.faults.verdicts import Oracle, Verdict
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 3.0  # seconds for a case that seemed to hang
+PATIENCE = 2.5  # seconds for a case that seemed to hang
 LONGEST = 1200  # seconds for all cases of a program
 
 
@@ -92,7 +92,7 @@ def examine(program: str, every: int = 1, compare: bool = True) -> Result:
         verdict = oracle.verdict(case) if case is not plain else verdict_of_plain(oracle, plain)
         if verdict in {Verdict.HANG, Verdict.DIFFERENT} and case is not plain:
             # A busy machine may be what made the difference.
-            case, verdict = once_more(program, case, verdict)
+            case, verdict = once_more(program, case)
         if case is not plain:
             result.cases += 1
             result.cancellations += bool(case.task)
@@ -109,9 +109,9 @@ def verdict_of_plain(oracle: Oracle, plain: Case) -> Verdict:
     return Verdict.AS_ASYNCIO if good and not plain.outcome.leaks else Verdict.DIFFERENT
 
 
-def once_more(program: str, case: Case, verdict: Verdict) -> tuple[Case, Verdict]:
-    """The same again, with patience: a wait without end has to be asyncio's in the very same case."""
-    same = ("--only", case.name) if verdict is Verdict.HANG else ("--kind", "/".join(case.kind))
+def once_more(program: str, case: Case) -> tuple[Case, Verdict]:
+    """The same again, with patience, beside asyncio's cases of this kind."""
+    same = ("--kind", "/".join(case.kind))
     oracle = Oracle(*run_worker("asyncio", program, "--limit", str(PATIENCE), *same))
     _, cases = run_worker("veloop", program, "--limit", str(PATIENCE), "--only", case.name)
     again = cases[0] if cases else case

@@ -33,7 +33,7 @@
 /* Functions that do the same for a loop share a name: recv() of one is recvfrom() of another. */
 enum Function {
   kSocket, kSocketpair, kAccept, kPipe, kEpollCreate, kEventfd, kTimerfd, kOpen, kDup, kPidfdOpen,
-  kConnect, kBind, kListen, kRecv, kSend, kRead, kWrite, kSendfile, kShutdown, kClose, kFcntl, kIoctl,
+  kConnect, kBind, kListen, kRecv, kSend, kRead, kWrite, kSendfile, kShutdown, kClose, kFcntl,
   kGetsockopt, kSetsockopt, kGetsockname, kGetpeername, kEpollAdd, kEpollCtl, kEpollWait, kFork, kWaitpid
 };
 
@@ -79,7 +79,7 @@ static int begin_call(int function, int fd, int *index) {
   struct Call *call = &calls[here];
   *index = here;
   call->function = function;
-  call->kind = is_known(fd) ? made[fd].kind : kNoDescriptor;
+  call->kind = is_known(fd) ? made[fd].kind : making_loop ? kOfTheLoop : kNoDescriptor;
   call->which = is_known(fd) ? made[fd].which : 0;
   call->error = 0;
   call->injected = 0;
@@ -408,13 +408,14 @@ int close(int fd) {
 CONTROLS(fcntl, kFcntl)
 CONTROLS(fcntl64, kFcntl)
 
+/* What fcntl() does on one loop (O_NONBLOCK), ioctl() does on another. */
 int ioctl(int fd, unsigned long request, ...) {
   REAL(int, "ioctl", int, unsigned long, void *);
   va_list list;
   va_start(list, request);
   void *argument = va_arg(list, void *);
   va_end(list);
-  ON_DESCRIPTOR(kIoctl, fd, real(fd, request, argument));
+  ON_DESCRIPTOR(kFcntl, fd, real(fd, request, argument));
 }
 
 int getsockopt(int fd, int level, int name, void *value, socklen_t *length) {

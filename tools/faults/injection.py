@@ -22,7 +22,7 @@ BUILD = Path(__file__).parents[2] / "build" / "faults"
 # In the order of the enumeration in inject.c.
 FUNCTIONS = """
     socket socketpair accept pipe epoll_create eventfd timerfd open dup pidfd_open
-    connect bind listen recv send read write sendfile shutdown close fcntl ioctl
+    connect bind listen recv send read write sendfile shutdown close fcntl
     getsockopt setsockopt getsockname getpeername epoll_add epoll_ctl epoll_wait fork waitpid
 """.split()  # noqa: SIM905
 SECOND = 512  # Added to the kind of the second descriptor of a pair.
@@ -52,7 +52,6 @@ ERRORS = {
     "shutdown": "ENOTCONN",
     "close": "EIO EINTR",
     "fcntl": "EINVAL EBADF",
-    "ioctl": "EINVAL EBADF",
     "getsockopt": "ENOBUFS EINVAL",
     "setsockopt": "ENOMEM EINVAL",
     "getsockname": "ENOBUFS EINVAL",
@@ -91,10 +90,10 @@ class Call:
 
 def name_of(kind: int, which: int) -> str:
     """A descriptor's name."""
-    if which == 0:
-        return ""
     if kind >= OF_THE_LOOP:
         return f"the loop's {name_of(kind - OF_THE_LOOP, which)}"
+    if which == 0:
+        return ""
     function = FUNCTIONS[kind % 32]
     if kind >= SECOND:
         return f"{function} {which}, second end"

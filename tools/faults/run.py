@@ -157,9 +157,9 @@ def _report(context: dict[str, Any]) -> str:
 
 def _words(text: str) -> str:
     """The part of a message that is the same on every loop."""
-    if text.startswith("Exception in callback"):
+    if text.startswith(("Exception in callback", "Exception in connection_lost()")):
         return "Exception in callback"
-    return re.sub(r"[<(\[].*|\b0x\w+|\d+", "", text, flags=re.DOTALL).strip()
+    return " ".join(re.sub(r"[<(\[].*|\b0x\w+|\d+", "", text, flags=re.DOTALL).split())
 
 
 class _listening(contextlib.AbstractContextManager[None]):

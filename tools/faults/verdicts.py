@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import re
 from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 
 from tools.faults.cases import Case
 from tools.faults.run import Outcome
@@ -46,10 +47,32 @@ def is_unraisable(outcome: Outcome) -> bool:
     return any(report.startswith("unraisable") for report in outcome.reports)
 
 
+def without_data(outcome: Outcome) -> dict[str, list[str]]:
+    """The events of an outcome, however much data came."""
+    return {
+        actor: [event for event in events if not event.startswith("data")]
+        for actor, events in outcome.events.items()
+    }
+
+
 def is_expected(case: Case) -> bool:
     return any(
         case.function == function and re.match(target, case.target) for function, target, _ in EXPECTED
     )
+
+
+@dataclass
+class Wrong:
+    """What the standard library does wrong with descriptors, on asyncio's loop, too."""
+
+    leaks: set[str] = field(default_factory=set)
+    closed_twice: set[str] = field(default_factory=set)
+    stale_uses: set[str] = field(default_factory=set)
+
+    def add(self, outcome: Outcome) -> None:
+        self.leaks.update(outcome.leaks)
+        self.closed_twice.update(outcome.closed_twice)
+        self.stale_uses.update(outcome.stale_uses)
 
 
 class Oracle:
@@ -59,13 +82,13 @@ class Oracle:
         self.plain = plain
         self._outcomes: dict[tuple[str, ...], set[str]] = defaultdict(set)
         self._all: dict[tuple[str, ...], list[Outcome]] = defaultdict(list)
-        self._leaks: dict[tuple[str, ...], set[str]] = defaultdict(set)
+        self._wrong: dict[tuple[str, ...], Wrong] = defaultdict(Wrong)
         self._broken: set[tuple[str, ...]] = set()
         for case in cases:
             if case.happened:
                 self._outcomes[case.kind].add(repr(case.outcome.seen))
                 self._all[case.kind].append(case.outcome)
-                self._leaks[case.kind].update(case.outcome.leaks)
+                self._wrong[case.kind].add(case.outcome)
                 if case.outcome.is_stuck or case.crashed or is_unraisable(case.outcome):
                     self._broken.add(case.kind)
 
@@ -78,11 +101,12 @@ class Oracle:
         be a clean one: nothing left open, nothing waiting, nothing unraisable.
         """
         outcome = case.outcome
+        own = self._wrong[case.kind]
         wrong = (
             (bool(case.crashed), Verdict.CRASH),
-            (bool(outcome.closed_twice), Verdict.CLOSED_TWICE),
-            (bool(outcome.stale_uses), Verdict.STALE_USE),
-            (bool(set(outcome.leaks) - self._leaks[case.kind]), Verdict.LEAK),
+            (bool(set(outcome.closed_twice) - own.closed_twice), Verdict.CLOSED_TWICE),
+            (bool(set(outcome.stale_uses) - own.stale_uses), Verdict.STALE_USE),
+            (bool(set(outcome.leaks) - own.leaks), Verdict.LEAK),
         )
         for is_so, verdict in wrong:
             if is_so:
@@ -91,7 +115,8 @@ class Oracle:
         if repr(outcome.seen) in known:
             return Verdict.AS_ASYNCIO
         if outcome.is_stuck:
-            return Verdict.HANG
+            is_asyncios = any(other.is_stuck for other in self._all[case.kind])
+            return Verdict.AS_ASYNCIO if is_asyncios else Verdict.HANG
         is_told_otherwise = (
             bool(known)
             and not is_expected(case)
@@ -108,12 +133,14 @@ class Oracle:
     def _is_told_less(self, case: Case) -> bool:
         """Whether the difference is only that veloop reports less.
 
-        After a cancellation how far the others got does not count either: it depends on the number of turns
-        that something takes.
+        How much data came before an error does not count either, nor, after a cancellation, how far the
+        others got: that depends on the number of turns that something takes.
         """
         outcome = case.outcome
         for other in self._all[case.kind]:
-            same = outcome.error == other.error and (bool(case.task) or outcome.events == other.events)
+            same = outcome.error == other.error and (
+                bool(case.task) or without_data(outcome) == without_data(other)
+            )
             if same and not Counter(outcome.reports) - Counter(other.reports):
                 return True
         return False

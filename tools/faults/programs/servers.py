@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 from typing import Any
 
@@ -29,7 +30,8 @@ def accepting(world: World) -> Main:
                 if len(made) == len(clients):
                     finished.set_result(None)
 
-        server = await loop.create_server(lambda: Counting(world, "server"), sock=listener)
+        numbers = itertools.count(1)
+        server = await loop.create_server(lambda: Counting(world, f"server {next(numbers)}"), sock=listener)
         async with server:
             await finished
 

@@ -220,7 +220,7 @@ def start_tls(world: World) -> Main:
                     )
                     assert transport is not None
                     transport.write(b"hello from the " + name.encode())
-                    while not any(event.startswith("data") for event in world.events[name]):
+                    while not protocol.lost.done() and world.events[name] == ["made"]:
                         await asyncio.sleep(0)
                     transport.close()
                 except BaseException:
