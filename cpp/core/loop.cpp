@@ -31,8 +31,10 @@ bool Loop::open() {
   int error_number = uv::open(uv_loop_).error_number();
   if (error_number == 0) poller_ = Poller::open(uv_loop_.get(), error_number);
   if (error_number == 0) error_number = inbox_.open(uv_loop_.get()).error_number();
-  if (error_number == 0) return true;
+  // A loop made in the main thread is most likely run there: then its first wait opens nothing.
+  if (error_number == 0 && signal_wakeup_.prepare(*poller_)) return true;
   closed_ = true;  // There is nothing that its finaliser could close.
+  if (error_number == 0) return false;  // a signal handler raised
   errno = error_number;
   PyErr_SetFromErrno(PyExc_OSError);
   return false;
