@@ -1,7 +1,7 @@
 """The figures of docs/CONFORMANCE.md: tables that a command printed, each between two marks.
 
-A command makes a ``Table``, prints it, and with ``--record`` puts it into the document: a row replaces the one
-with the same first cell, so that runs on several Pythons, or on several machines, fill one table.
+A command makes a ``Table``, prints it, and with ``--record`` puts it into the document: a row replaces the
+one with the same first cell, so that runs on several Pythons, or on several machines, fill one table.
 """
 
 from __future__ import annotations

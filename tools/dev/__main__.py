@@ -23,7 +23,7 @@ usage: ./dev COMMAND [--python X.Y] [arguments]
   bench [args]         the benchmarks (./dev bench --help lists what they take); --instructions and --million
   conformance [args]   CPython's own asyncio tests, with veloop as the loop
   differential [args]  made-up programs on veloop and on asyncio: the same events, errors and log records
-  faults [args]        every system call fails in turn, every await is cancelled: the same outcome as asyncio's
+  faults [args]        system calls fail in turn, awaits are cancelled: the same outcome as asyncio's
   soak [args]          millions of connections, callbacks and timers: no growth
   sanitize [args]      the test suite with the address and undefined-behaviour sanitizers
   debug [args]         the test suite with a debug build of CPython
@@ -32,8 +32,9 @@ usage: ./dev COMMAND [--python X.Y] [arguments]
   help                 this text
 
 --python X.Y takes that Python (from PATH or pyenv), --python all (test, build) each one that is found;
-without it, the Python that ./dev itself found. conformance, differential, faults, soak, sanitize and debug take
---record, which puts their figures into docs/CONFORMANCE.md. Missing system packages are installed with apt-get or brew.
+without it, the Python that ./dev itself found. conformance, differential, faults, soak, sanitize and debug
+take --record, which puts their figures into docs/CONFORMANCE.md. Missing system packages are installed with
+apt-get or brew.
 """
 
 

@@ -243,7 +243,7 @@ class Player:
         self.ends[end].close()
 
     async def watch(self, end: int) -> None:
-        """Takes the place of a call that waits. Alone: stale news reach it only if the loop has just polled."""
+        """Takes the place of a call that waits. Alone: stale news reach it only right after a poll."""
         await self.world.settle()
         if self.ends[end].fileno() >= 0:
             self.loop.add_reader(self.ends[end], self.seen, end)
