@@ -104,13 +104,18 @@ def run_sanitized(environment: Environment, arguments: list[str]) -> int:
 
 
 def run_with_assertions(environment: Environment, arguments: list[str]) -> int:
-    variables = {"PYTHONDEVMODE": "1", **dict.fromkeys(WITHOUT_EXTENSIONS, "1")}
-    outcome = _run_tests(environment, [], arguments, variables)
+    # By an option rather than a variable: the programs that tests start look at what they print.
+    variables = dict.fromkeys(WITHOUT_EXTENSIONS, "1")
+    outcome = _run_tests(environment, [], arguments, variables, "-X", "dev")
     return _tell(environment, "debug build of CPython, -X dev", outcome, None, arguments)
 
 
 def _run_tests(
-    environment: Environment, options: Sequence[str], arguments: Sequence[str], variables: Mapping[str, str]
+    environment: Environment,
+    options: Sequence[str],
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    *of_python: str,
 ) -> Outcome | None:
     """Counts of a run; None if it ended early, as at a failed assertion of the interpreter."""
     inherited = {name: value for name, value in environment.variables.items() if name != "PYTHONASYNCIODEBUG"}
@@ -120,6 +125,7 @@ def _run_tests(
         run_in_view(
             [
                 environment.python,
+                *of_python,
                 "-m",
                 "pytest",
                 "-q",
