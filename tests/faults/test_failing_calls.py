@@ -8,7 +8,7 @@ from tools.faults import injection
 from tools.faults.__main__ import examine
 
 # Few of the programs, and few of their cases: all of them are the tool's.
-PROGRAMS = ["tcp_echo", "half_close", "readers_and_writers", "subprocess_exit", "loops"]
+PROGRAMS = ["tcp_echo", "half_close", "reset", "refused", "subprocess_exit", "loops"]
 
 
 @pytest.fixture(autouse=True)

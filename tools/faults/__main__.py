@@ -17,7 +17,7 @@ from tools.faults.cases import Case
 from tools.faults.verdicts import Oracle, Verdict
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 2.5  # seconds for a case that seemed to hang
+PATIENCE = 8.0  # seconds for a case that seemed to hang
 LONGEST = 1200  # seconds for all cases of a program
 
 
