@@ -58,6 +58,17 @@ bool is_cancelled(py::State& state, PyObject* handle) noexcept {
   return PyObject_IsTrue(flag.get()) == 1;
 }
 
+// Something else was given as context: asyncio asks for nothing but a method run().
+py::Ref<> run_by_its_context(const Callback& callback) noexcept {
+  PyErr_Clear();
+  const auto run = py::get_attr(callback.context.get(), "run");
+  const auto arguments = py::steal(handle_args(callback));
+  const auto function = py::steal(PyTuple_Pack(1, callback.function.get()));
+  if (!run || !arguments || !function) return {};
+  const auto all = py::steal(PySequence_Concat(function.get(), arguments.get()));
+  return all ? py::steal(PyObject_Call(run.get(), all.get(), nullptr)) : py::Ref<>();
+}
+
 py::Ref<> invoke(Callback& callback) noexcept {
   if (callback.kind == Callback::Kind::kForeign) {
     py::State& state = callback.loop->state();
@@ -65,7 +76,8 @@ py::Ref<> invoke(Callback& callback) noexcept {
     return py::call_method(callback.function.get(), state.names._run.get());
   }
   const py::ContextScope scope(callback.context.get());
-  if (!scope.entered()) return {};
+  if (!scope.entered())
+    return PyContext_CheckExact(callback.context.get()) ? py::Ref<>() : run_by_its_context(callback);
   if (callback.args_in_tuple) {
     return py::steal(PyObject_Call(callback.function.get(), callback.args[0].get(), nullptr));
   }

@@ -156,7 +156,12 @@ PyObject* call_at(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObj
       return nullptr;
     }
     const double when = PyFloat_AsDouble(call.named[0]);
-    if (when == -1.0 && PyErr_Occurred() != nullptr) return nullptr;
+    if (when == -1.0 && PyErr_Occurred() != nullptr) {
+      py::Ref<> error = py::take_exception();
+      // What asyncio looks at comes first: it takes any deadline, and fails when it compares it.
+      if (check_open(loop) && debug_checks(loop, call.named[1], "call_at", true)) py::raise(std::move(error));
+      return nullptr;
+    }
     return schedule_timer(loop, when, call.named[0], call.named[1], call.rest, call.rest_count, call.context);
   });
 }

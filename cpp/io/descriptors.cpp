@@ -189,32 +189,47 @@ char* Descriptors::read_buffer() {
   return read_buffer_.get();
 }
 
-int descriptor_number(PyObject* file_object) noexcept {
-  py::Ref<> number = py::share(file_object);
-  if (!PyLong_Check(file_object)) {
-    const auto result = py::steal(PyObject_CallMethod(file_object, "fileno", nullptr));
-    number = result ? py::steal(PyNumber_Long(result.get())) : py::Ref<>();
-    if (!number) {
-      if (!PyErr_ExceptionMatches(PyExc_AttributeError) && !PyErr_ExceptionMatches(PyExc_TypeError) &&
-          !PyErr_ExceptionMatches(PyExc_ValueError)) {
-        return -1;
-      }
-      PyErr_Clear();
-      PyErr_Format(PyExc_ValueError, "Invalid file object: %R", file_object);
-      return -1;
-    }
+namespace {
+
+// The int that a file object tells, whatever it is; null, with the error of the selectors module, if none.
+py::Ref<> told_number(PyObject* file_object) noexcept {
+  if (PyLong_Check(file_object)) return py::share(file_object);
+  const auto result = py::steal(PyObject_CallMethod(file_object, "fileno", nullptr));
+  py::Ref<> number = result ? py::steal(PyNumber_Long(result.get())) : py::Ref<>();
+  if (number || (!PyErr_ExceptionMatches(PyExc_AttributeError) && !PyErr_ExceptionMatches(PyExc_TypeError) &&
+                 !PyErr_ExceptionMatches(PyExc_ValueError))) {
+    return number;
   }
+  // raise ValueError(...) from None
+  py::Ref<> why = py::take_exception();
+  PyErr_Format(PyExc_ValueError, "Invalid file object: %R", file_object);
+  py::Ref<> error = py::take_exception();
+  PyException_SetContext(error.get(), why.release());
+  PyException_SetCause(error.get(), nullptr);
+  py::raise(std::move(error));
+  return {};
+}
+
+// The int as a descriptor; -1, with an error set, if no descriptor can have that number.
+int to_descriptor(PyObject* number) noexcept {
   int overflow = 0;
-  const long fd = PyLong_AsLongAndOverflow(number.get(), &overflow);
+  const long fd = PyLong_AsLongAndOverflow(number, &overflow);
   if (overflow > 0 || fd > INT_MAX) {
-    PyErr_SetString(PyExc_OverflowError, "signed integer is greater than maximum");
+    PyErr_SetString(PyExc_OverflowError, "Python int too large to convert to C int");
     return -1;
   }
   if (overflow < 0 || fd < 0) {
-    PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %S", number.get());
+    PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %S", number);
     return -1;
   }
   return static_cast<int>(fd);
+}
+
+}  // namespace
+
+int descriptor_number(PyObject* file_object) noexcept {
+  const auto number = told_number(file_object);
+  return number ? to_descriptor(number.get()) : -1;
 }
 
 bool check_unused(core::Loop& loop, PyObject* file_object, int fd) noexcept {
@@ -252,8 +267,11 @@ py::Ref<> add(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject*
   if (!call.parse(method, {names.fd.get(), names.callback.get()}, context_name, args, count, keywords))
     return {};
   PyObject* file_object = call.named[0];
-  const int fd = descriptor_number(file_object);
-  if (fd < 0 || (is_public && !check_unused(loop, file_object, fd)) || !core::check_open(loop)) return {};
+  const auto number = told_number(file_object);
+  if (!number) return {};
+  const int fd = to_descriptor(number.get());
+  if (fd >= 0 && is_public && !check_unused(loop, file_object, fd)) return {};
+  if (!core::check_open(loop) || fd < 0) return {};
   core::Callback* handle = core::new_callback(loop, call.named[1], call.rest, call.rest_count, call.context);
   if (handle == nullptr) return {};
   py::Ref<> created = py::steal(handle->self);
@@ -285,13 +303,15 @@ PyObject* remove_method(PyObject* self, PyObject* const* args, Py_ssize_t count,
     if (file_object == nullptr) return nullptr;
     core::Loop& loop = core::loop_of(self);
     Descriptors& descriptors = Descriptors::of(loop);
-    int fd = descriptor_number(file_object);
+    const auto number = told_number(file_object);
+    int fd = number ? to_descriptor(number.get()) : -1;
     if (fd < 0) {
       // A closed file object no longer tells its number, but may still be registered.
-      const int known = descriptors.find_file_object(file_object);
-      if (known < 0) return nullptr;
+      fd = descriptors.find_file_object(file_object);
+      const bool is_absent = number && (loop.closed() || PyErr_ExceptionMatches(PyExc_OverflowError));
+      if (fd < 0 && !is_absent) return nullptr;
       PyErr_Clear();
-      fd = known;
+      if (fd < 0) Py_RETURN_FALSE;
     } else if (Public && !check_unused(loop, file_object, fd)) {
       return nullptr;
     }

@@ -40,7 +40,7 @@ Ref<> exception_to_throw(PyObject* const* args, Py_ssize_t count) noexcept {
 
 void set_stop_iteration(PyObject* value) noexcept {
   // Made here: given a tuple, PyErr_SetObject() would take it for the arguments.
-  const Ref<> stop = call(PyExc_StopIteration, value);
+  const Ref<> stop = value == Py_None ? call(PyExc_StopIteration) : call(PyExc_StopIteration, value);
   if (stop) PyErr_SetObject(PyExc_StopIteration, stop.get());
 }
 

@@ -21,6 +21,6 @@ class Signals(Hooks):
         Raises TypeError for a coroutine function, ValueError for a number that is no signal, RuntimeError
         if the signal cannot be caught or this is not the main thread.
         """
-        self._check_closed()  # type: ignore[attr-defined]
-        self._open_signal_pair()
+        if not self.is_closed():
+            self._open_signal_pair()
         super().add_signal_handler(sig, callback, *args)

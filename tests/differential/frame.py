@@ -196,6 +196,13 @@ class _Records(logging.Handler):
         self.world.note("log", record.levelname, Text(record.getMessage()), error)
 
 
+def _rescue(loop: asyncio.AbstractEventLoop, ended: threading.Event) -> None:
+    """Stops a loop that hangs, whatever it is that it runs."""
+    while not ended.wait(LONG):
+        with contextlib.suppress(RuntimeError):  # closed
+            loop.call_soon_threadsafe(loop.stop)
+
+
 @contextlib.contextmanager
 def _watched(world: World) -> Iterator[None]:
     """Everything that is told behind the program's back is noted while this lasts."""
@@ -206,9 +213,9 @@ def _watched(world: World) -> Iterator[None]:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     sys.unraisablehook = lambda raised: world.note("unraisable", raised.exc_value)
-    rescue = threading.Timer(LONG, lambda: world.loop.call_soon_threadsafe(world.loop.stop))
-    rescue.daemon = True
-    rescue.start()
+    ended = threading.Event()
+    rescuer = threading.Thread(target=_rescue, args=(world.loop, ended), daemon=True)
+    rescuer.start()
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
@@ -216,7 +223,8 @@ def _watched(world: World) -> Iterator[None]:
         for each in warned:
             world.note("warning", each.category, Text(str(each.message)), lane="warnings")
     finally:
-        rescue.cancel()
+        ended.set()
+        rescuer.join()
         logger.removeHandler(records)
         logger.level, logger.propagate, sys.unraisablehook = before
         asyncio.set_event_loop(None)

@@ -43,6 +43,13 @@ SUMMARIES = re.compile(f"{SUMMARY.pattern}(?:, {SUMMARY.pattern})*")
 OWN = re.compile(r"/(asyncio|veloop)/\w+\.py")
 FRAMES_KEPT = 3
 WATCHING = {f"{does}_{what}" for does in ("add", "remove") for what in ("reader", "writer")}
+COUNTS = r"(\d+|no|at most \d+|exactly one|from \d+ to \d+)"
+SIGNATURE = re.compile(
+    rf"TypeError\((['\"])[\w.]+\(\) (takes {COUNTS} (positional |keyword )?argument"
+    r"|missing \d+ required|got (an unexpected keyword|multiple values for) argument|expected).*?\1\)"
+)
+UNCOMPARABLE = re.compile(r"'[<>]=?' not supported between instances")
+ODD_DEADLINE = re.compile(r"TimerHandle when=(?!N\b|-?nan\b|-?inf\b|-?\d)|must be real number, not")
 SELECTOR_ERROR = re.compile(r"Exception in callback BaseSelectorEventLoop\._sock_(read|write)_done\(")
 CREATED = re.compile(r" created at [^\s>]+:\d+")
 
@@ -78,6 +85,16 @@ def without_calls_for_closed_ends(story: Story) -> Story:
         if not (words[0] in WATCHING and words[-1] in closed):
             events.append(event)
     return story | {"": events} if closed else story
+
+
+def without_odd_deadlines(story: Story) -> Story:
+    """A story that ends where something was given as a deadline that is no number."""
+    events = story.get("", [])
+    compared = any(UNCOMPARABLE.search(event[-1]) for event in events)
+    for place, event in enumerate(events):
+        if event[0] in {"call_at", "call_later"} and (compared or ODD_DEADLINE.search(event[-1])):
+            return {"": [*events[:place], (event[0], "no number")]}
+    return story
 
 
 def without_selector_errors(story: Story) -> Story:
@@ -117,6 +134,16 @@ LISTED: list[Listed] = [
         "callbacks after the end",
         "asyncio's transports may be called once more after they are lost, and fail on what is None by then",
         without_calls_on_none,
+    ),
+    Listed(
+        "odd deadlines",
+        "asyncio takes anything as a deadline and raises TypeError when it runs, veloop refuses it at once",
+        without_odd_deadlines,
+    ),
+    Listed(
+        "signatures",
+        "Python words a TypeError about the number or the names of arguments differently for native methods",
+        in_words(lambda text: SIGNATURE.sub("TypeError(signature)", text)),
     ),
     Listed(
         "closed while watched",

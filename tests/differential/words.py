@@ -16,6 +16,7 @@ class Text(str):
 REPLACED = [
     (re.compile(r"\bveloop\._native\."), ""),
     (re.compile(r" at 0x[0-9a-f]+"), " at 0x"),
+    (re.compile(r"\.\.\.x[0-9a-f]+>"), "...x>"),  # shortened by reprlib
     (re.compile(r"\b_UnixSelectorEventLoop\b|\bveloop\._loop\.EventLoop\b|\bEventLoop\b"), "Loop"),
     (re.compile(r"\b_SelectorSocketTransport\b"), "StreamTransport"),
     (re.compile(r"\b_SelectorDatagramTransport\b"), "DatagramTransport"),
@@ -65,7 +66,10 @@ def words_of(value: object) -> str:
         return f"({inner},)" if isinstance(value, tuple) else f"[{inner}]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{words_of(key)}: {words_of(value[key])}" for key in value) + "}"
-    return steady(repr(value))
+    try:
+        return steady(repr(value))
+    except Exception as error:
+        return f"<{type(value).__name__} whose repr raised {type(error).__name__}>"
 
 
 def words_of_error(error: BaseException | None, seen: frozenset[int] = frozenset()) -> str:
