@@ -73,9 +73,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     loop = pyfuncitem.funcargs["loop"]
-    if "none_leaked" in pyfuncitem.function.__globals__:
-        # A loop opens a pipe for signals when it waits for the first time: that leaked nowhere.
-        loop.run_until_complete(asyncio.sleep(1e-6))
     loop.run_until_complete(pyfuncitem.obj(**arguments))
     return True
 
