@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-PATIENCE = 5  # seconds for threads that are ending, and for what other processes have to let go of
+PATIENCE = 20  # seconds for threads that are ending, and for what other processes have to let go of
 
 
 @dataclass

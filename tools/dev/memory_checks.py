@@ -25,6 +25,7 @@ from tools.figures import Table, record
 
 # Of the whole suite these say nothing about memory: they start no loop, or measure.
 LEFT_OUT = {
+    "tests/test_benchmark_charts.py": "the tools",
     "tests/test_benchmarks.py": "speed",
     "tests/test_conformance.py": "the tools",
     "tests/test_figures.py": "the tools",
