@@ -298,15 +298,21 @@ run(main())
 
 
 @pytest.mark.native_only  # asyncio's child closes what it shares with its parent, which then waits for ever
-def test_an_orderly_exit_of_a_child_inside_a_task(loop_factory):
+def test_an_orderly_exit_of_a_child_inside_a_callback(loop_factory):
     source = """
-async def main():
+def fork():
     pid = os.fork()
     if pid == 0:
         sys.exit(7)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-    print(await asyncio.to_thread(str, "parent"))
 
-run(main())
+loop = new_event_loop()
+box = Mailbox(loop)
+loop.call_soon(fork)
+try:
+    loop.run_until_complete(asyncio.sleep(0.001))
+    print(loop.run_until_complete(box.get(b"parent")))
+finally:
+    loop.close()
 """
-    assert run(loop_factory, source) == ["7", "parent"]
+    assert run(loop_factory, source) == ["7", "b'parent'"]
