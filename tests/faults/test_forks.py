@@ -305,12 +305,13 @@ def fork():
     if pid == 0:
         sys.exit(7)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    loop.stop()
 
 loop = new_event_loop()
 box = Mailbox(loop)
 loop.call_soon(fork)
 try:
-    loop.run_until_complete(asyncio.sleep(0.001))
+    loop.run_forever()
     print(loop.run_until_complete(box.get(b"parent")))
 finally:
     loop.close()
