@@ -61,6 +61,10 @@ class Processes(Hooks):
 
     if sys.version_info < (3, 14):
 
+        def __init__(self, *arguments: Any) -> None:
+            self._pidfds: set[int] = set()  # of the children that are watched
+            super().__init__(*arguments)
+
         async def _make_subprocess_transport(
             self,
             protocol: Any,
@@ -106,10 +110,11 @@ class Processes(Hooks):
             except BaseException:
                 os.close(pidfd)
                 raise
+            self._pidfds.add(pidfd)
 
         def _reap(self, pid: int, pidfd: int, transport: Any) -> None:
             self._remove_reader(pidfd)  # type: ignore[attr-defined]
-            os.close(pidfd)
+            self._pidfds.discard(pidfd)
             try:
                 returncode = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             except ChildProcessError:
@@ -118,3 +123,9 @@ class Processes(Hooks):
                     "child process pid %d exit status already read:  will report returncode 255", pid
                 )
             self.call_soon_threadsafe(transport._process_exited, returncode)  # A turn later, as asyncio.
+            os.close(pidfd)
+
+        def close(self) -> None:
+            super().close()
+            while self._pidfds:  # of children that live on
+                os.close(self._pidfds.pop())

@@ -37,3 +37,20 @@ async def test_a_child_that_cannot_be_watched_is_ended_and_reaped(loop, monkeypa
         with pytest.raises(ChildProcessError):
             os.waitpid(pids[0], os.WNOHANG)
         await asyncio.sleep(0)
+
+
+@pytest.mark.native_only  # asyncio has no descriptor for it, or leaves it open
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="all asyncio's own from Python 3.14 on")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_loop_that_is_closed_leaves_no_descriptor_of_a_child_that_lives_on(loop_factory):
+    with none_leaked():
+        loop = loop_factory()
+        transport, _ = loop.run_until_complete(
+            loop.subprocess_exec(
+                asyncio.SubprocessProtocol, "sleep", "60", stdin=None, stdout=None, stderr=None
+            )
+        )
+        loop.close()
+        transport._proc.kill()
+        transport._proc.wait()
+        transport._closed = True

@@ -8,8 +8,6 @@ import socket
 import ssl
 from typing import Any
 
-import trustme
-
 from tools.faults.programs.world import LOCAL, Echo, Main, Program, Recorder, Served, World, lost
 
 MUCH = bytes(range(256)) * 2048  # 512 KiB: more than a socket takes at once.
@@ -279,6 +277,8 @@ async def _between(world: World, server_type: type[Recorder], client_type: type[
 @functools.cache
 def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """A server known as localhost, and a client that trusts it."""
+    import trustme  # Only the programs with TLS need it.
+
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(server)
