@@ -33,7 +33,7 @@ bool Loop::open() {
   if (error_number == 0) error_number = inbox_.open(uv_loop_.get()).error_number();
   // A loop made in the main thread is most likely run there: then its first wait opens nothing.
   if (error_number == 0 && signal_wakeup_.prepare(*poller_)) return true;
-  closed_ = true;  // There is nothing that its finaliser could close.
+  closed_ = true;                       // There is nothing that its finaliser could close.
   if (error_number == 0) return false;  // a signal handler raised
   errno = error_number;
   PyErr_SetFromErrno(PyExc_OSError);
