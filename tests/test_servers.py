@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 
 from support.descriptors import none_leaked
 from support.protocols import Echo, Recorder
-from support.sockets import has_ipv6, polled
+from support.sockets import has_ipv6, polled, sockets
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -345,3 +346,16 @@ async def test_a_socket_excludes_an_address_and_must_be_a_stream(loop):
         pytest.raises(ValueError, match="A Stream Socket was expected, got <socket"),
     ):
         await loop.create_server(Recorder, sock=sock)
+
+
+@pytest.mark.native_only  # asyncio takes back what was never counted
+@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
+async def test_a_server_that_is_closed_counts_no_connection(loop):
+    """One that is made too late fails, and its end is none of the server's business."""
+    server = await loop.create_server(Recorder, "127.0.0.1", 0)
+    server.close()
+    with sockets() as (near, _):
+        with pytest.raises(AssertionError):
+            loop._make_socket_transport(near, Recorder(), server=server)
+        gc.collect()
+        await asyncio.sleep(0)

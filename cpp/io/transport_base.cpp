@@ -34,7 +34,9 @@ bool TransportBase::attach(core::Loop& loop, PyObject* self, PyObject* protocol,
   if (!known) return false;
   if (server == nullptr || server == Py_None) return true;
   server_ = py::share(server);
-  return call_server(state().names._attach.get());
+  if (call_server(state().names._attach.get())) return true;
+  server_.reset();  // It does not count us (it is closed already): there is nothing to take back.
+  return false;
 }
 
 bool TransportBase::call_server(PyObject* method) noexcept {
