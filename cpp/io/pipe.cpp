@@ -42,7 +42,7 @@ int examine_pipe(core::Loop& loop, PyObject* pipe, PipeKind& kind, const char* r
 
 bool PipeTransport::start_with(core::Loop& loop, PyObject* self, int fd, PyObject* pipe, PyObject* protocol,
                                PyObject* waiter, PyObject* extra) noexcept {
-  if (!set_nonblocking(fd)) return false;
+  if (!set_nonblocking(fd) || !core::check_open(loop)) return false;
   if (is_watched(loop, fd)) {
     duplicate_.reset(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
     if (!duplicate_) {

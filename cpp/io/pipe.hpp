@@ -77,7 +77,6 @@ PyObject* make_pipe_transport(PyObject* self, PyObject* args, PyObject* keywords
     return nullptr;
   }
   core::Loop& loop = core::loop_of(self);
-  if (!core::check_open(loop)) return nullptr;
   return T::make(loop, file, protocol, waiter, extra).release();
 }
 

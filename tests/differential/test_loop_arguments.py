@@ -20,5 +20,7 @@ from differential.quick import quick
 @example(("idle", "remove_reader", ("10**30",), ()))
 @example(("closed", "remove_writer", ("-1",), ()))
 @example(("idle", "remove_reader", (), (("fd", "socket"),)))
+@example(("idle", "connect_write_pipe", ("type", "text"), ()))
+@example(("closed", "connect_write_pipe", ("type", "text"), ()))
 def test_arguments_of_the_loop(case):
     LOOP_ARGUMENTS.check(case)
