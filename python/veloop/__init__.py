@@ -4,6 +4,7 @@ Three ways to switch it on: ``veloop.run(main())``, ``veloop.install()`` before 
 ``python -m veloop app.py``.
 """
 
+from . import _interpreters  # noqa: F401  # First of all: it may refuse.
 from ._loop import EventLoop, new_event_loop
 from ._native import __version__
 from ._policy import EventLoopPolicy, install

@@ -189,7 +189,11 @@ def test_a_transport_answers_as_asyncios_does(loop_factory, kind, state):
         ours = answers(loop_factory, kind, state)
         theirs = answers(asyncio.SelectorEventLoop, kind, state)
         gc.collect()
-    assert ours == {name: expected(answer) for name, answer in theirs.items()}
+    # Older versions of asyncio leave some methods out.
+    missing = {name for name, answer in theirs.items() if answer.startswith("NotImplementedError")}
+    assert {name: ours[name] for name in ours.keys() - missing} == {
+        name: expected(answer) for name, answer in theirs.items() if name not in missing
+    }
 
 
 def answers(factory: Callable[[], Any], kind: str, state: str) -> dict[str, str]:
