@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from differential.frame import CAUGHT, Interrupt, Odd, Quit, World
+from differential.frame import CAUGHT, Family, Interrupt, MakeLoop, Odd, Quit, Story, World
 from differential.words import Text
 
 Action = tuple[Any, ...]
@@ -161,3 +161,12 @@ class Buffered(Following, asyncio.BufferedProtocol):
 
 
 PROTOCOLS = {"plain": Plain, "buffered": Buffered}
+
+
+class TidyFamily(Family):
+    """What is left open by a program that leaves the loop in the middle is the collector's, at once."""
+
+    def told_on(self, make_loop: MakeLoop, program: object) -> Story:
+        story = super().told_on(make_loop, program)
+        story.pop("warnings", None)
+        return story

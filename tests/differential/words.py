@@ -29,6 +29,7 @@ REPLACED = [
     (re.compile(r"File descriptor \d+"), "File descriptor N"),
     (re.compile(r"\bfd \d+"), "fd N"),
     (re.compile(r"/[\w/.-]*/tmp\w+"), "<folder>"),
+    (re.compile(r"b\\?'\\+x00[0-9a-f]{5}\\?'"), "<abstract name>"),
     (re.compile(r"\('127\.0\.0\.1', \d+"), "('127.0.0.1', N"),
 ]
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from differential.driving import ERRORS, PROTOCOLS, Action, Actions, Driver, Script
-from differential.frame import Family, MakeLoop, Story, World
+from differential.driving import ERRORS, PROTOCOLS, Action, Actions, Driver, Script, TidyFamily
+from differential.frame import World
 from differential.mended import newest_asyncio
 from support import certificates
 
@@ -385,14 +385,5 @@ def run(world: World, program: tuple[Any, ...]) -> None:
         player.finish()
 
 
-class TlsFamily(Family):
-    """What is left open by a program that leaves the loop in the middle is the collector's, at once."""
-
-    def told_on(self, make_loop: MakeLoop, program: object) -> Story:
-        story = super().told_on(make_loop, program)
-        story.pop("warnings", None)
-        return story
-
-
-TLS = TlsFamily("tls", PROGRAMS, run, collect=True)
+TLS = TidyFamily("tls", PROGRAMS, run, collect=True)
 FAMILIES = [TLS]
