@@ -213,6 +213,7 @@ def _watched(world: World) -> Iterator[None]:
     logger.setLevel(logging.INFO)
     logger.propagate = False
     sys.unraisablehook = lambda raised: world.note("unraisable", raised.exc_value)
+    gc.disable()  # what others have left is not part of this story
     ended = threading.Event()
     rescuer = threading.Thread(target=_rescue, args=(world.loop, ended), daemon=True)
     rescuer.start()
@@ -225,6 +226,7 @@ def _watched(world: World) -> Iterator[None]:
     finally:
         ended.set()
         rescuer.join()
+        gc.enable()
         logger.removeHandler(records)
         logger.level, logger.propagate, sys.unraisablehook = before
         asyncio.set_event_loop(None)

@@ -49,6 +49,7 @@ SIGNATURE = re.compile(
     r"|missing \d+ required|got (an unexpected keyword|multiple values for) argument|expected).*?\1\)"
 )
 HALF_MADE = re.compile(r"PipeTransport' object has no attribute '_\w+'")
+NO_SOCKET = re.compile(r"(object has no attribute|name=|Error\() ?\\?'(fileno|accept)\\?'")
 UNCOMPARABLE = re.compile(r"'[<>]=?' not supported between instances")
 ODD_DEADLINE = re.compile(r"TimerHandle when=(?!N\b|-?nan\b|-?inf\b|-?\d)|must be real number, not")
 SELECTOR_ERROR = re.compile(r"Exception in callback BaseSelectorEventLoop\._sock_(read|write)_done\(")
@@ -153,6 +154,11 @@ LISTED: list[Listed] = [
         "half-made transports",
         "asyncio's pipe transports that could not be made fail once more when they are collected",
         without_half_made_transports,
+    ),
+    Listed(
+        "accepting on no socket",
+        "sock_accept() asks what is no socket for accept() at once, asyncio's for fileno() before",
+        in_words(lambda text: NO_SOCKET.sub(r"\1 fileno", text)),
     ),
     Listed(
         "signatures",

@@ -6,6 +6,7 @@ Prints each difference with the shortest program that shows it, then a table. Ex
 from __future__ import annotations
 
 import argparse
+import logging
 import platform
 import sys
 import time
@@ -23,6 +24,7 @@ COLUMNS = ["family", "cases:", "differences:", "explained:"]
 
 
 def main(arguments: list[str]) -> int:
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # while no program runs: their leftovers
     parser = argparse.ArgumentParser(prog="./dev differential", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5.0, help="for all families together (default: 5)")
     parser.add_argument("--family", action="append", help="only this one; may be given several times")

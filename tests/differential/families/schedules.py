@@ -6,6 +6,7 @@ and a callback's steps are nested in the step that schedules it.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 from typing import Any
 
@@ -61,6 +62,7 @@ class Player:
         self.loop.time = lambda: self.now
         self.loop.slow_callback_duration = 0.25
         self.handles: list[Any] = []
+        self.tasks: list[asyncio.Task[None]] = []
         self.count = 0
 
     def callback(self, number: int, steps: Steps) -> None:
@@ -115,6 +117,7 @@ class Player:
         if self.loop.is_closed():
             return  # the coroutine could not be taken
         task = self.loop.create_task(self.coroutine(self.count, steps))
+        self.tasks.append(task)
         task.add_done_callback(lambda done: self.world.note("done", done.cancelled() or done.exception()))
 
     def do_cancel(self, index: int) -> None:
@@ -206,6 +209,9 @@ def play(world: World, player: Player, turns: tuple[Steps, ...]) -> None:
         world.loop.call_soon(world.loop.stop)
         world.attempt("turn", world.loop.run_forever)
         player.now += 0.5
+    for task in player.tasks:  # it depends on the collector when an error that nobody has seen is told
+        if task.done() and not task.cancelled():
+            task.exception()
 
 
 SCHEDULES = Family("schedules", PROGRAMS, run)
