@@ -211,6 +211,13 @@ bool StreamTransport::refuse_buffer() noexcept {
 }
 
 bool StreamTransport::writelines(PyObject* pieces) noexcept {
+#if PY_VERSION_HEX < 0x030C0000
+  // asyncio's is write() of all of them in one, and so are its errors.
+  const auto empty = py::steal(PyBytes_FromStringAndSize("", 0));
+  const auto joined =
+      empty ? py::steal(PyObject_CallMethod(empty.get(), "join", "(O)", pieces)) : py::Ref<>();
+  return joined && write(joined.get());
+#else
   if (!may_write("writelines")) return false;
   const int any = PyObject_IsTrue(pieces);
   if (any <= 0) return any == 0;
@@ -233,11 +240,10 @@ bool StreamTransport::writelines(PyObject* pieces) noexcept {
     if (!view.ok()) return refuse_buffer();
     if (view.size() > 0 && !append(view.raw(), PyBytes_CheckExact(piece))) return false;
   }
-#if PY_VERSION_HEX >= 0x030C0000
   // asyncio tries at once, even while it waits for room.
   if (waits_for_writing()) return on_writable() && (is_lost() || queue_.empty() || maybe_pause());
-#endif
   return queue_.empty() || after_append();
+#endif
 }
 
 bool StreamTransport::append(const Py_buffer& view, bool is_bytes) noexcept {

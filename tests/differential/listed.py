@@ -124,6 +124,8 @@ def is_call_on_none(event: Event) -> bool:
     return event[0] == "callback failed" and event[1].startswith("AttributeError(\"'NoneType' object")
 
 
+LOOK_UP = re.compile(r" during KeyError\('\d+ is not registered'\)(?: during hidden KeyError\([^)]*\))*")
+
 LISTED: list[Listed] = [
     Listed(
         "stacks of handles",
@@ -139,6 +141,11 @@ LISTED: list[Listed] = [
         "equal deadlines",
         "asyncio runs timers with equal deadlines in the order of its heap, veloop in that of their making",
         with_equal_deadlines_sorted,
+    ),
+    Listed(
+        "look-ups",
+        "until Python 3.12 asyncio registers a descriptor while it handles the KeyError of not finding it",
+        in_words(lambda text: LOOK_UP.sub("", text)),
     ),
     Listed(
         "callbacks after the end",
