@@ -163,7 +163,6 @@ METHODS: dict[str, tuple[str, ...]] = {
     "sock_connect": ("socket", "address"),
     "sock_accept": ("socket",),
     "sock_sendfile": ("socket", "text"),
-    "getaddrinfo": ("host", "port"),
     "getnameinfo": ("address",),
     "create_unix_connection": ("protocol", "text"),
     "connect_accepted_socket": ("protocol", "text"),
@@ -191,7 +190,6 @@ KEYWORDS = {
     "sock_connect": ("sock", "address", "bogus"),
     "sock_accept": ("sock", "bogus"),
     "sock_sendfile": ("sock", "file", "offset", "count", "fallback", "bogus"),
-    "getaddrinfo": ("host", "port", "family", "type", "proto", "flags", "bogus"),
     "getnameinfo": ("sockaddr", "flags", "bogus"),
 }
 WATCHING = {"add_reader", "add_writer", "remove_reader", "remove_writer"}
@@ -206,8 +204,6 @@ def calls_of(method: str) -> Iterator[tuple[tuple[str, ...], tuple[tuple[str, st
         yield good[:length], ()
     yield (*good, "text"), ()
     yield (*good, "None", "text"), ()
-    if method == "getaddrinfo":  # would ask for a name; see addresses.py
-        return
     odd_ones = [odd for odd in ODD if odd not in OPEN_NUMBERS] if method in WATCHING else list(VALUES)
     for place in range(len(good) + (method != "call_exception_handler")):
         for odd in odd_ones:
