@@ -50,7 +50,14 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """pytest would keep a test's fixtures until the file is done with: then they count as left behind."""
     if isinstance(item, pytest.Function):
-        item.addfinalizer(item.funcargs.clear)
+        item.addfinalizer(lambda: _forget_fixtures(item))
+
+
+def _forget_fixtures(item: pytest.Function) -> None:
+    if "caplog" in item.funcargs:  # A record's exception has a traceback, which refers to the loop.
+        for phase in ("setup", "call"):
+            item.funcargs["caplog"].get_records(phase).clear()
+    item.funcargs.clear()
 
 
 @pytest.fixture(scope="module", autouse=True)
