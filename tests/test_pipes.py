@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import io
 import os
+import socket
 
 import pytest
 
@@ -195,3 +197,14 @@ async def test_a_pipe_can_be_left_to_its_object(loop):
         gc.collect()  # without a ResourceWarning
         write_end.write(b"still open")
         assert read_end.read(20) == b"still open"
+
+
+# asyncio's transport, half made, fails once more when it is collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("method", ["connect_read_pipe", "connect_write_pipe"])
+def test_a_closed_pipe_is_refused(loop, method):
+    closed = socket.socket()
+    closed.close()
+    with pytest.raises(OSError) as caught:
+        loop.run_until_complete(getattr(loop, method)(asyncio.Protocol, closed))
+    assert (type(caught.value), caught.value.args) == (OSError, (errno.EBADF, "Bad file descriptor"))

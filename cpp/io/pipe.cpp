@@ -27,6 +27,13 @@ bool is_watched(core::Loop& loop, int fd) noexcept {
 
 int examine_pipe(core::Loop& loop, PyObject* pipe, PipeKind& kind, const char* refusal) noexcept {
   const auto number = py::call_method(pipe, loop.state().names.fileno.get());
+  int overflow = 0;
+  const bool is_number = number && PyLong_Check(number.get());
+  if (is_number && PyLong_AsLongAndOverflow(number.get(), &overflow) < 0 && overflow == 0) {
+    errno = EBADF;  // -1 is what a closed socket answers; asyncio asks os.fstat()
+    PyErr_SetFromErrno(PyExc_OSError);
+    return -1;
+  }
   const int fd = number ? descriptor_number(number.get()) : -1;
   if (fd < 0) return -1;
   struct stat status = {};

@@ -197,7 +197,7 @@ bool TransportBase::lose_now() noexcept {
   lost_writes_ = 1;
   unwatch(kReadable | kWritable);
   if (py::call_method(self_, state().names._call_connection_lost.get(), Py_None)) return true;
-  return report_error("Exception in connection_lost()");
+  return report_error("Exception in callback Transport._call_connection_lost()");
 }
 
 bool TransportBase::force_close(PyObject* exception) noexcept {

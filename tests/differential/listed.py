@@ -48,7 +48,7 @@ SIGNATURE = re.compile(
     rf"TypeError\((['\"])[\w.]+\(\) (takes {COUNTS} (positional |keyword )?argument"
     r"|missing \d+ required|got (an unexpected keyword|multiple values for) argument|expected).*?\1\)"
 )
-HALF_MADE = re.compile(r"PipeTransport' object has no attribute '_\w+'")
+HALF_MADE = re.compile(r"PipeTransport' object has no attribute '_\w+'|Invalid file descriptor: -1")
 NO_SOCKET = re.compile(r"(object has no attribute|name=|Error\() ?\\?'(fileno|accept)\\?'")
 UNCOMPARABLE = re.compile(r"'[<>]=?' not supported between instances")
 ODD_DEADLINE = re.compile(r"TimerHandle when=(?!N\b|-?nan\b|-?inf\b|-?\d)|must be real number, not")
