@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +37,8 @@ class Driver:
 
     def __init__(self, world: World) -> None:
         self.world, self.loop = world, world.loop
-        self.events = 0
+        # Between turns without an event: even on one machine TCP may take a moment when that is busy.
+        self.pause = 0.0
         world.loop.set_exception_handler(self.handle)
 
     def handle(self, _loop: Any, context: dict[str, Any]) -> None:
@@ -61,6 +63,8 @@ class Driver:
         """Runs turns until nothing has happened for a few of them; ``busy`` tells of something unseen."""
         calm, before = 0, self.told()
         for _ in range(MOST_TURNS):
+            if calm:
+                time.sleep(self.pause)
             self.turn()
             calm = calm + 1 if self.told() == before and not busy() else 0
             before = self.told()

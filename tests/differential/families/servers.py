@@ -92,6 +92,7 @@ class Player:
 
     def __init__(self, world: World, kind: str, scenes: tuple[tuple[str, Actions], ...]) -> None:
         self.world, self.driver, self.kind = world, Driver(world), kind
+        self.driver.pause = 0.0 if kind == "unix" else 0.0005
         self.scenes: dict[str, list[Actions]] = {}
         for callback, actions in scenes:
             self.scenes.setdefault(callback, []).append(actions)

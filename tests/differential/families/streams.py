@@ -120,6 +120,7 @@ class Player:
 
     def __init__(self, world: World, kind: str, scenes: tuple[tuple[str, Actions], ...]) -> None:
         self.world, self.driver, self.kind = world, Driver(world), kind
+        self.driver.pause = 0.0005 if kind in ("tcp", "accepted") else 0.0
         self.script = Script(world, scenes, self.act)
         self.transport: Any = None
         self.written = self.protocols = 0

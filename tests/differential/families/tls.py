@@ -16,7 +16,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from differential.driving import ERRORS, PROTOCOLS, Action, Actions, Driver, Script, TidyFamily
-from differential.frame import World
+from differential.frame import CAUGHT, World
 from differential.mended import newest_asyncio
 from support import certificates
 
@@ -190,6 +190,7 @@ class Player:
         self.world, self.driver, self.way = world, Driver(world), way
         self.now = 1000.0
         world.loop.time = lambda: self.now
+        self.driver.pause = 0.0005
         self.script = Script(world, scenes, self.act)
         self.transport: Any = None
         self.plain: Any = None
@@ -233,7 +234,11 @@ class Player:
             return
         if self.way.endswith("later"):
             protocol = self.make_protocol(kind)
-            loop.run_until_complete(loop.create_connection(lambda: protocol, sock=near))
+            try:
+                loop.run_until_complete(loop.create_connection(lambda: protocol, sock=near))
+            except CAUGHT as error:  # raised by connection_made()
+                self.world.note("left the loop", error)
+                return
             making = loop.start_tls(
                 self.plain,
                 protocol,
@@ -277,6 +282,7 @@ class Player:
             if transport is not None:
                 transport.abort()
         if self.server is not None:
+            self.driver.quiet()  # asyncio cannot close a server while it makes a connection
             self.server.close()
         self.driver.quiet()
         self.far.sock.close()
