@@ -115,7 +115,7 @@ class Player:
         self.script = Script(world, scenes, self.act)
         self.transport: Any = None
         self.protocols = 0
-        self.lost = False
+        self.lost = self.aborted = False
 
     def bound(self, name: str) -> socket.socket:
         sock = socket.socket(self.family, socket.SOCK_DGRAM)
@@ -190,6 +190,8 @@ class Player:
     def do_send(self, data: tuple[str, int], address: str) -> None:
         if self.lost and not self.remote:
             return  # asyncio fails on attributes that are None
+        if self.aborted:
+            return  # asyncio keeps what a full peer does not take, and never sends it
         self.world.attempt("sendto", self.transport.sendto, make_data(*data), self.addresses[address])
 
     def do_flood(self) -> None:
@@ -209,6 +211,7 @@ class Player:
     def do_call(self, method: str) -> None:
         if method == "get_write_buffer_size" and self.transport.is_closing():
             return
+        self.aborted = self.aborted or method == "abort"
         self.world.attempt(method, getattr(self.transport, method))
 
     def do_limits(self, high: Any, low: Any) -> None:
