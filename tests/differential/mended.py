@@ -1,4 +1,4 @@
-"""asyncio as its newest release is: transports of older ones have defects that were mended later.
+"""asyncio as its newest release is: loops and transports of older ones have defects that were mended later.
 
 A program that runs into one of them would stop being compared there, so while a program runs on an older
 asyncio the lines in question are as they are now. What is mended already stays as it is.
@@ -13,6 +13,7 @@ from asyncio import selector_events
 from collections.abc import Iterator
 from typing import Any
 
+LOOP = "BaseSelectorEventLoop"
 STREAM, DATAGRAM = "_SelectorSocketTransport", "_SelectorDatagramTransport"
 ONCE = """\
 if self._closing and not self._conn_lost:
@@ -58,6 +59,13 @@ MENDS = [
             self._maybe_pause_protocol()
 """,
     ),
+    # A cancelled sock_accept() takes no connection (gh-153761).
+    (
+        LOOP,
+        "_sock_accept",
+        "_sock_accept(self, fut, sock):\n",
+        "_sock_accept(self, fut, sock):\n        if fut.done():\n            return\n",
+    ),
     # What is counted for a datagram that waits is taken off when it is sent.
     (DATAGRAM, "_sendto_ready", "_buffer_size -= len(data)\n", "_buffer_size -= len(data) + HEADER\n"),
     (DATAGRAM, "_sendto_ready", "_buffer_size += len(data)\n", "_buffer_size += len(data) + HEADER\n"),
@@ -93,7 +101,7 @@ METHODS = _mended_methods()
 
 @contextlib.contextmanager
 def newest_asyncio() -> Iterator[None]:
-    """asyncio's transports are as in its newest release while this lasts."""
+    """asyncio's loops and transports are as in its newest release while this lasts."""
     before = {(owner, name): getattr(owner, name) for owner, name in METHODS}
     for (owner, name), method in METHODS.items():
         setattr(owner, name, method)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tools.faults import injection
@@ -22,6 +24,8 @@ def _injection_is_possible() -> None:
 @pytest.mark.native_only
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_fault_leaves_nothing_behind(program):
+    if program == "subprocess_exit" and sys.version_info >= (3, 14):
+        pytest.skip("asyncio's own code watches children there, and leaks what cannot be watched")
     result = examine(program, every=8, compare=False)
     assert result.cases > 0
     assert not result.wrong, "\n".join(result.wrong)

@@ -17,6 +17,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from differential.frame import Family, Inline, World
+from differential.mended import newest_asyncio
 
 Step = tuple[Any, ...]
 Steps = tuple[Step, ...]
@@ -267,7 +268,8 @@ def run(world: World, program: tuple[bool, str, tuple[Steps, ...]]) -> None:
     debug, kind, turns = program
     world.loop.set_debug(debug)
     world.loop.set_default_executor(Inline())
-    world.run(Player(world, kind).main(turns))
+    with newest_asyncio():
+        world.run(Player(world, kind).main(turns))
 
 
 SOCKETS = Family("sockets", PROGRAMS, run)
