@@ -102,7 +102,8 @@ def open_connections(loop: Loop, count: int, at_the_peak: Callable[[], None]) ->
 
 
 def _allow_descriptors(wanted: int) -> None:
+    """Raises the limits; ValueError where the hard one is too low and we are not root."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        enough = hard if hard == resource.RLIM_INFINITY else max(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, enough))
