@@ -16,7 +16,8 @@ from support.descriptors import none_leaked
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="all asyncio's own from Python 3.14 on")
 @pytest.mark.parametrize("failing", ["pidfd_open", "_add_reader"])
 async def test_a_child_that_cannot_be_watched_is_ended_and_reaped(loop, monkeypatch, failing):
-    await asyncio.create_subprocess_exec("true")  # whatever is made once
+    first = await asyncio.create_subprocess_exec("true")  # whatever is made once
+    await first.wait()
     pids = []
     real_pidfd_open = os.pidfd_open
 
