@@ -264,6 +264,7 @@ async def test_unix_streams(tmp_path):
     await server.wait_closed()
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11, 7), reason="older asyncio leaves it to the task")
 async def test_a_handler_that_fails_is_reported(loop_errors):
     error = LookupError()
 
