@@ -7,6 +7,7 @@ happens any more, without a clock.
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -75,6 +76,43 @@ class Driver:
         """Calls in a callback of the loop, in a turn of its own."""
         self.loop.call_soon(call, *arguments)
         self.turn()
+
+
+class Acting:
+    """A player whose ``do_NAME()`` methods are the actions of its programs."""
+
+    def act(self, action: Action) -> None:
+        name, *arguments = action
+        getattr(self, "do_" + name)(*arguments)
+
+    def do(self, *actions: Action) -> None:
+        for action in actions:
+            self.act(action)
+
+
+class Stepping(Acting):
+    """A player of one transport and its peer, whose ``peer_NAME()`` methods are what the peer does."""
+
+    world: World
+    driver: Driver
+    transport: Any
+    peer: socket.socket
+
+    def play(self, step: tuple[str, Any], way_on: str) -> None:
+        what, argument = step
+        if what == "peer":
+            if self.peer.fileno() >= 0:
+                getattr(self, "peer_" + argument.replace(" ", "_"))()
+        elif self.transport is None:
+            return
+        elif what == "do":
+            self.world.loop.call_soon(self.do, *argument)
+        else:
+            self.do(*argument)
+        if way_on == "turn":
+            self.driver.turn()
+        elif way_on == "quiet":
+            self.driver.quiet()
 
 
 class Script:

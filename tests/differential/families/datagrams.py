@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from differential.driving import ERRORS, Action, Actions, Driver, Script
+from differential.driving import ERRORS, Actions, Driver, Script, Stepping
 from differential.frame import CAUGHT, Family, World
 from differential.mended import newest_asyncio
 from differential.words import Text
@@ -105,7 +105,7 @@ class Receiver:
         self.called(self.name, "resume_writing")
 
 
-class Player:
+class Player(Stepping):
     """One transport and its peer."""
 
     def __init__(self, world: World, family: str, scenes: tuple[tuple[str, Actions], ...]) -> None:
@@ -179,14 +179,6 @@ class Player:
 
     # -- actions ------------------------------------------------------------------------------------
 
-    def act(self, action: Action) -> None:
-        name, *arguments = action
-        getattr(self, "do_" + name)(*arguments)
-
-    def do(self, *actions: Action) -> None:
-        for action in actions:
-            self.act(action)
-
     def do_send(self, data: tuple[str, int], address: str) -> None:
         if self.lost and not self.remote:
             return  # asyncio fails on attributes that are None
@@ -253,22 +245,6 @@ class Player:
 
     def peer_close(self) -> None:
         self.peer.close()
-
-    def play(self, step: tuple[str, Any], way_on: str) -> None:
-        what, argument = step
-        if what == "peer":
-            if self.peer.fileno() >= 0:
-                getattr(self, "peer_" + argument.replace(" ", "_"))()
-        elif self.transport is None:
-            return
-        elif what == "do":
-            self.world.loop.call_soon(self.do, *argument)
-        else:
-            self.do(*argument)
-        if way_on == "turn":
-            self.driver.turn()
-        elif way_on == "quiet":
-            self.driver.quiet()
 
 
 def run(world: World, program: tuple[Any, ...]) -> None:

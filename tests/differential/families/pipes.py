@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from differential.driving import ERRORS, Action, Actions, Driver, Plain, Script
+from differential.driving import ERRORS, Acting, Action, Actions, Driver, Plain, Script
 from differential.frame import Family, World
 from differential.words import Text
 
@@ -83,7 +83,7 @@ PROGRAMS = programs(
 )
 
 
-class Player:
+class Player(Acting):
     """One transport of a pipe, and the file at the other end."""
 
     def __init__(self, world: World, way: str, scenes: tuple[tuple[str, Actions], ...]) -> None:
@@ -159,14 +159,6 @@ class Player:
         self.files.close()
 
     # -- actions ------------------------------------------------------------------------------------
-
-    def act(self, action: Action) -> None:
-        name, *arguments = action
-        getattr(self, "do_" + name)(*arguments)
-
-    def do(self, *actions: Action) -> None:
-        for action in actions:
-            self.act(action)
 
     def do_write(self, data: tuple[str, int]) -> None:
         kind, size = data

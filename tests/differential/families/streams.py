@@ -17,7 +17,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from differential.driving import ERRORS, PROTOCOLS, Action, Actions, Driver, Script
+from differential.driving import ERRORS, PROTOCOLS, Actions, Driver, Script, Stepping
 from differential.frame import Family, World
 from differential.mended import newest_asyncio
 from differential.words import Text
@@ -115,7 +115,7 @@ def make_data(kind: str, size: int, number: int) -> Any:
     }[kind]()
 
 
-class Player:
+class Player(Stepping):
     """One connection, its protocols and its peer."""
 
     def __init__(self, world: World, kind: str, scenes: tuple[tuple[str, Actions], ...]) -> None:
@@ -186,14 +186,6 @@ class Player:
         self.peer.close()
 
     # -- actions ------------------------------------------------------------------------------------
-
-    def act(self, action: Action) -> None:
-        name, *arguments = action
-        getattr(self, "do_" + name)(*arguments)
-
-    def do(self, *actions: Action) -> None:
-        for action in actions:
-            self.act(action)
 
     def looked_at(self) -> None:
         if self.peer_gone:
@@ -290,22 +282,6 @@ class Player:
         self.peer_close()
 
     # -- steps --------------------------------------------------------------------------------------
-
-    def play(self, step: tuple[str, Any], way_on: str) -> None:
-        what, argument = step
-        if what == "peer":
-            if self.peer.fileno() >= 0:
-                getattr(self, f"peer_{argument}")()
-        elif self.transport is None:
-            return
-        elif what == "do":
-            self.world.loop.call_soon(self.do, *argument)
-        else:
-            self.do(*argument)
-        if way_on == "turn":
-            self.driver.turn()
-        elif way_on == "quiet":
-            self.driver.quiet()
 
 
 def run(world: World, program: tuple[Any, ...]) -> None:

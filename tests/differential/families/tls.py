@@ -15,7 +15,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from differential.driving import ERRORS, PROTOCOLS, Action, Actions, Driver, Script, TidyFamily
+from differential.driving import ERRORS, PROTOCOLS, Acting, Action, Actions, Driver, Script, TidyFamily
 from differential.frame import CAUGHT, World
 from differential.mended import newest_asyncio
 from support import certificates
@@ -183,7 +183,7 @@ class FarEnd:
         return True
 
 
-class Player:
+class Player(Acting):
     """One connection with TLS, its protocols and its far end."""
 
     def __init__(self, world: World, way: str, trust: str, scenes: tuple[tuple[str, Actions], ...]) -> None:
@@ -295,13 +295,8 @@ class Player:
     # -- actions ------------------------------------------------------------------------------------
 
     def act(self, action: Action) -> None:
-        name, *arguments = action
         if self.transport is not None:
-            getattr(self, "do_" + name)(*arguments)
-
-    def do(self, *actions: Action) -> None:
-        for action in actions:
-            self.act(action)
+            super().act(action)
 
     def do_write(self, size: int) -> None:
         self.huge += size if size == HUGE else 0
