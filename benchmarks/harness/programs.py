@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import resource
 import shlex
 import shutil
@@ -30,7 +31,8 @@ def _package_flags(package: str) -> list[str]:
 
 def _compile(name: str, sources: list[str], packages: list[str], *options: str) -> Path:
     """The path of the program ``name``; its key covers every file in ``load/``, so an edit rebuilds."""
-    digest = hashlib.sha256(repr((sources, packages, options)).encode())
+    # A program for one C library need not run on another, where a checkout is shared with a container.
+    digest = hashlib.sha256(repr((sources, packages, options, platform.libc_ver())).encode())
     for path in sorted(SOURCES.iterdir()):
         digest.update(path.read_bytes())
     program = CACHE / f"{name}-{digest.hexdigest()[:16]}"
