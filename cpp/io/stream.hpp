@@ -2,8 +2,8 @@
 // StreamTransport: a connected stream socket (TCP or Unix), as asyncio.Transport.
 //
 // Reading goes straight from the socket into what the protocol gets: an exactly sized bytes object, or the
-// buffer of a BufferedProtocol. Writing: what one callback writes leaves as one sendmsg() when the callback
-// returns; a large piece, or more than the high-water mark, is sent at once. Whoever looks at the state
+// buffer of a BufferedProtocol. Writing: what the callbacks of a turn write leaves as one sendmsg() when the
+// turn ends; a large piece, or more than the high-water mark, is sent at once. Whoever looks at the state
 // (buffer size, close, end of file) sees it as after sending.
 #include <Python.h>
 
@@ -54,7 +54,7 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
   // asyncio's _force_close() and _fatal_error(), which its SSLProtocol calls.
   [[nodiscard]] bool close_with(PyObject* exception) noexcept;
   [[nodiscard]] bool report_fatal(const char* message) noexcept { return fatal_error(message); }
-  // Sends what waits for the end of the callback. False only if an exception must leave the loop.
+  // Sends what waits for the end of the turn. False only if an exception must leave the loop.
   [[nodiscard]] bool send_now() noexcept;
   [[nodiscard]] std::size_t write_buffer_size() const noexcept { return queue_.size(); }
   [[nodiscard]] bool eof_written() const noexcept { return eof_written_; }

@@ -44,7 +44,7 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
   [[nodiscard]] bool pause_reading() noexcept;
   [[nodiscard]] bool resume_reading() noexcept;
 
-  // Does now what was put off to the end of the callback: somebody looks at the state, or takes the socket.
+  // Does now what was put off to the end of the turn: somebody looks at the state, or takes the socket.
   [[nodiscard]] virtual bool settle() noexcept { return true; }
 
   // -- extra information ---------------------------------------------------------------------------
