@@ -4,6 +4,7 @@
 // Keys are stored beside the pointers: comparing does not touch the entries' memory. Equal keys leave in
 // the order in which they came (`sequence`). An entry is anything with a `std::size_t heap_index` member;
 // kNotInHeap marks one that is in no heap. The heap owns nothing.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -33,6 +34,32 @@ class BinaryHeap {
     return entry;
   }
 
+  // How many keys are not above `limit`: they are the top of the tree.
+  [[nodiscard]] std::size_t count_until(const Key& limit, std::size_t from = 0) const noexcept {
+    if (from >= nodes_.size() || limit < nodes_[from].key) return 0;
+    return 1 + count_until(limit, 2 * from + 1) + count_until(limit, 2 * from + 2);
+  }
+
+  // Takes out the entries that count_until(limit) counted, in order. `sink` must not touch the heap.
+  template <class Sink>
+  void pop_until(const Key& limit, std::size_t count, Sink&& sink) noexcept {
+    // One sort is cheaper than that many times down the tree, which misses the cache at each level.
+    if (count >= kWorthSorting && count >= nodes_.size() / kWorthSorting) {
+      const auto due_end =
+          std::partition(nodes_.begin(), nodes_.end(), [&](const Node& node) { return !(limit < node.key); });
+      std::sort(nodes_.begin(), due_end);
+      for (auto node = nodes_.begin(); node != due_end; ++node) {
+        node->entry->heap_index = kNotInHeap;
+        sink(node->entry);
+      }
+      nodes_.erase(nodes_.begin(), due_end);
+      rebuild();
+      return;
+    }
+    for (; count > 0; --count)
+      sink(pop());
+  }
+
   void remove(Entry& entry) noexcept {
     const std::size_t hole = entry.heap_index;
     entry.heap_index = kNotInHeap;
@@ -47,12 +74,12 @@ class BinaryHeap {
         sift_down(hole);
       }
     }
-    // A burst of timers gives its memory back, but not at each step.
-    if (nodes_.capacity() > kKeepCapacity && nodes_.size() < nodes_.capacity() / 4) nodes_.shrink_to_fit();
+    release_spare();
   }
 
  private:
   static constexpr std::size_t kKeepCapacity = 1024;
+  static constexpr std::size_t kWorthSorting = 16;  // this many, and one in so many
 
   struct Node {
     Key key;
@@ -89,6 +116,19 @@ class BinaryHeap {
       index = child;
     }
     place(index, node);
+  }
+
+  void rebuild() noexcept {
+    for (std::size_t i = 0; i < nodes_.size(); ++i)
+      nodes_[i].entry->heap_index = i;
+    for (std::size_t i = nodes_.size() / 2; i > 0; --i)
+      sift_down(i - 1);
+    release_spare();
+  }
+
+  // A burst of timers gives its memory back, but not at each step.
+  void release_spare() noexcept {
+    if (nodes_.capacity() > kKeepCapacity && nodes_.size() < nodes_.capacity() / 4) nodes_.shrink_to_fit();
   }
 
   std::vector<Node> nodes_;

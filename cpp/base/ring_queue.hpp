@@ -30,6 +30,12 @@ class RingQueue {
     slots_[tail_++ & mask_] = value;
   }
 
+  // Makes room for `count` more: pushing them does not throw. Throws std::bad_alloc.
+  void reserve(std::size_t count) {
+    while (capacity_ < size() + count)
+      grow();
+  }
+
   // The queue must not be empty.
   T pop() noexcept { return slots_[head_++ & mask_]; }
 

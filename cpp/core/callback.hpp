@@ -4,6 +4,10 @@
 // It lives inside a Python object whose base class really is asyncio.Handle. Arguments are kept where
 // vectorcall wants them, with a free slot in front, so running one copies nothing. cancel() drops the
 // function and the arguments at once, unless they are running.
+//
+// The garbage collector does not see a handle that waits in the queues of a running loop: the loop is alive,
+// and so is all that its queues hold. Most handles never get beyond that, and a burst of 100,000 timers is
+// not walked through again and again. Whoever else may hold one shows it to the collector.
 #include <Python.h>
 
 #include <cstdint>
@@ -70,12 +74,18 @@ struct Callback {
 [[nodiscard]] bool fill(Callback& callback, Loop& loop, PyObject* function, PyObject* const* args,
                         Py_ssize_t count, PyObject* context) noexcept;
 
-// A new handle, not yet queued anywhere. Null, with an error set, on failure.
+// A new handle, not yet queued anywhere, nor shown to the collector: enqueue it, or do both yourself. Null,
+// with an error set, on failure.
 Callback* new_callback(Loop& loop, PyObject* function, PyObject* const* args, Py_ssize_t count,
                        PyObject* context) noexcept;
 
 // A new handle that stands for one made elsewhere (an asyncio.Handle for a signal, for instance).
 Callback* new_foreign_callback(Loop& loop, PyObject* handle) noexcept;
+
+// From now on the collector sees it; a second call does nothing.
+void show_to_collector(Callback& callback) noexcept;
+// Gives up a queue's reference.
+void release(Callback& callback) noexcept;
 
 // Runs it. An exception goes to the loop's exception handler; false only if SystemExit or
 // KeyboardInterrupt is set and must leave the loop.

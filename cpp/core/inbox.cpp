@@ -26,7 +26,7 @@ void Inbox::put(Callback& callback) {
     first = incoming_.empty();
     incoming_.push_back(&callback);
     py::retain(callback.self);
-    filled_.store(true, std::memory_order_seq_cst);
+    if (first) filled_.store(true, std::memory_order_seq_cst);
   }
   if (first) wake_if_asleep();
 }
@@ -57,7 +57,7 @@ void Inbox::clear() noexcept {
     filled_.store(false, std::memory_order_relaxed);
   }
   for (Callback* callback : dropped)
-    py::drop(callback->self);
+    release(*callback);
 }
 
 }  // namespace veloop::core

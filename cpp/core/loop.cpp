@@ -88,6 +88,32 @@ void Loop::find_replaced_methods() noexcept {
 void Loop::enqueue(Callback& callback) {
   ready_.push(reinterpret_cast<Entry>(&callback));
   py::retain(callback.self);
+  if (!in_run_) show_to_collector(callback);
+}
+
+void Loop::schedule(Timer& timer) {
+  timers_.add(timer);
+  timers_hidden_ |= in_run_;
+  if (!in_run_) show_to_collector(timer);
+}
+
+void Loop::deliver(Callback& callback) {
+  inbox_.put(callback);
+  if (!in_run_) show_to_collector(callback);
+}
+
+// A run has ended: now the loop, and all that waits in it, may be garbage.
+void Loop::show_queued_to_collector() noexcept {
+  for (std::size_t i = 0; i < ready_.size(); ++i) {
+    if ((ready_[i] & kTaskBit) == 0) show_to_collector(*reinterpret_cast<Callback*>(ready_[i]));
+  }
+  inbox_.visit([](Callback* callback) {
+    show_to_collector(*callback);
+    return 0;
+  });
+  if (!std::exchange(timers_hidden_, false)) return;
+  for (std::size_t i = 0; i < timers_.size(); ++i)
+    show_to_collector(*timers_.at(i));
 }
 
 void Loop::enqueue(Task& task) {
@@ -160,10 +186,14 @@ bool Loop::run_until_stopped() noexcept {
   const SignalWakeup::Run run_for_signals(signal_wakeup_);
   forked_in_run_ = false;
   turns_since_poll_ = kTurnsBetweenPolls;  // A new run begins with a look at I/O, as asyncio's does.
+  in_run_ = true;
+  bool go_on = true;
   do {
-    if (!run_once()) return false;
-  } while (!stopping_);
-  return true;
+    go_on = run_once();
+  } while (go_on && !stopping_);
+  in_run_ = false;
+  show_queued_to_collector();
+  return go_on;
 }
 
 bool Loop::run_once() noexcept {
@@ -259,11 +289,12 @@ bool Loop::queue_due_timers() noexcept {
   return py::guard([this, seconds] {
     // As asyncio: what is due within one tick of the clock is due now. (Far away, a tick is nothing.)
     const double due = std::fmax(seconds, std::nextafter(seconds + kClockTick, 0.0));
-    while (!timers_.empty() && timers_.next_deadline() <= due) {
-      Timer* timer = timers_.take_next();
-      // The reference passes from the heap to the queue.
+    const std::size_t count = timers_.count_due(due);
+    ready_.reserve(count);
+    // The references pass from the heap to the queue.
+    timers_.take_due(due, count, [this](Timer* timer) {
       ready_.push(reinterpret_cast<Entry>(static_cast<Callback*>(timer)));
-    }
+    });
     return true;
   });
 }
@@ -290,10 +321,12 @@ bool Loop::run_entry(Entry entry) noexcept {
     return task->perform() || report_task_error(owner.get());
   }
   auto* callback = reinterpret_cast<Callback*>(entry);
-  const py::Ref<> handle = py::steal(callback->self);
-  if (callback->cancelled) return true;
-  if (patched_run_) return static_cast<bool>(py::call(patched_run_.get(), handle.get()));
-  return run(*callback);
+  bool go_on = true;
+  if (!callback->cancelled) {
+    go_on = patched_run_ ? static_cast<bool>(py::call(patched_run_.get(), callback->self)) : run(*callback);
+  }
+  release(*callback);
+  return go_on;
 }
 
 // Profilers and watchdogs replace asyncio.Handle._run, to see every callback: then they are called.
@@ -317,7 +350,7 @@ bool Loop::run_entry_in_debug(Entry entry) noexcept {
   double end = 0;
   if ((is_handle && PyObject_SetAttr(self_, state_.names._current_handle.get(), what.get()) < 0) ||
       !now(begin)) {
-    py::drop(object);  // The queue's reference.
+    is_handle ? release(*callback) : py::drop(object);  // The queue's reference.
     return false;
   }
   const bool go_on = run_entry(entry);
@@ -365,12 +398,17 @@ bool Loop::record_source(Callback& callback) noexcept {
 
 void Loop::wait_while_running(const Callback& callback) noexcept {
   if (!on_foreign_thread()) return;
-  const py::GilReleased released;
-  std::unique_lock lock(ran_mutex_);
-  ran_.wait(lock, [&callback] { return !callback.running; });
+  ++waiting_for_ran_;
+  {
+    const py::GilReleased released;
+    std::unique_lock lock(ran_mutex_);
+    ran_.wait(lock, [&callback] { return !callback.running; });
+  }
+  --waiting_for_ran_;
 }
 
 void Loop::notify_callback_ran() noexcept {
+  if (waiting_for_ran_.load() == 0) return;
   const std::lock_guard lock(ran_mutex_);
   ran_.notify_all();
 }
@@ -395,8 +433,11 @@ int Loop::visit_refs(visitproc visit, void* arg) {
 void Loop::clear_refs() noexcept {
   while (!ready_.empty()) {
     const Entry entry = ready_.pop();
-    py::drop((entry & kTaskBit) != 0 ? reinterpret_cast<Task*>(entry & ~kTaskBit)->owner()
-                                     : reinterpret_cast<Callback*>(entry)->self);
+    if ((entry & kTaskBit) != 0) {
+      py::drop(reinterpret_cast<Task*>(entry & ~kTaskBit)->owner());
+    } else {
+      release(*reinterpret_cast<Callback*>(entry));
+    }
   }
   timers_.clear();
   inbox_.clear();

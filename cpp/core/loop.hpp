@@ -8,6 +8,7 @@
 // All of it belongs to the thread that runs the loop, except the inbox.
 #include <Python.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
@@ -127,6 +128,10 @@ class Loop {
   // Queues a callback, a native task, or work of a watcher. May throw std::bad_alloc.
   void enqueue(Callback& callback);
   void enqueue(Task& task);
+  // Has the timer wait for its deadline; queues a callback that comes from another thread. May throw
+  // std::bad_alloc.
+  void schedule(Timer& timer);
+  void deliver(Callback& callback);
   // Calls node.flush() at the end of the turn, or after kLongestHold: in the order of these calls.
   void call_after_callbacks(FlushNode& node) noexcept;
   // Whether a callback is running, after which flush nodes are called.
@@ -185,6 +190,7 @@ class Loop {
   [[nodiscard]] bool flush_pending(bool go_on) noexcept;
   [[nodiscard]] bool end_forked_run() noexcept;
   void take_inbox();
+  void show_queued_to_collector() noexcept;
   void find_replaced_methods() noexcept;
   [[nodiscard]] py::Ref<> find_patched_run() noexcept;
 
@@ -205,6 +211,8 @@ class Loop {
   bool custom_call_at_ = false;
   unsigned class_version_ = 0;  // of our type, when it was last looked at
   bool running_callbacks_ = false;
+  bool in_run_ = false;          // what is queued is not shown to the collector
+  bool timers_hidden_ = false;   // some of the timers may not have been shown
   unsigned handle_version_ = 0;  // of asyncio.Handle, when it was last looked at
   py::Ref<> patched_run_;
   unsigned long thread_id_ = 0;
@@ -220,6 +228,7 @@ class Loop {
 
   std::mutex ran_mutex_;
   std::condition_variable ran_;
+  std::atomic<unsigned> waiting_for_ran_ = 0;
 };
 
 // The Loop inside an instance of the native Loop type, or of a class derived from it.

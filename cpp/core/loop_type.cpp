@@ -72,7 +72,7 @@ PyObject* call_soon_threadsafe(PyObject* self, PyObject* const* args, Py_ssize_t
     if (callback == nullptr) return nullptr;
     callback->threadsafe = Callback::kHasThreadsafe;
     if (loop.on_foreign_thread()) {
-      loop.inbox().put(*callback);
+      loop.deliver(*callback);
     } else {
       // The loop's own thread, or nobody runs it yet: one queue keeps the order of the calls.
       loop.enqueue(*callback);
@@ -87,7 +87,7 @@ PyObject* schedule_timer(Loop& loop, double when, PyObject* when_object, PyObjec
   if (!check_open(loop) || !debug_checks(loop, function, "call_at", true)) return nullptr;
   Timer* timer = new_timer(loop, when, when_object, function, args, count, context);
   if (timer == nullptr) return nullptr;
-  loop.timers().add(*timer);
+  loop.schedule(*timer);
   return timer->self;
 }
 

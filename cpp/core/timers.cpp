@@ -34,17 +34,17 @@ void TimerHeap::add(Timer& timer) {
 void TimerHeap::remove(Timer& timer) noexcept {
   if (timer.heap_index == base::kNotInHeap) return;
   heap_.remove(timer);
-  py::drop(timer.self);
+  release(timer);
 }
 
 void TimerHeap::clear() noexcept {
   while (!heap_.empty())
-    py::drop(heap_.pop()->self);
+    release(*heap_.pop());
 }
 
 Timer* new_timer(Loop& loop, double when, PyObject* when_object, PyObject* function, PyObject* const* args,
                  Py_ssize_t count, PyObject* context) noexcept {
-  PyObject* self = py::new_object<Timer>(loop.state().types.timer_handle.get());
+  PyObject* self = py::new_untracked_object<Timer>(loop.state().types.timer_handle.get());
   if (self == nullptr) return nullptr;
   auto* timer = py::state_of<Timer>(self);
   timer->self = self;

@@ -40,8 +40,13 @@ class TimerHeap {
 
   // Keeps the timer alive until it is taken or removed. May throw std::bad_alloc.
   void add(Timer& timer);
-  // Takes the earliest timer out; the caller owns the reference to its object.
-  [[nodiscard]] Timer* take_next() noexcept { return heap_.pop(); }
+  // How many deadlines are not after `seconds`.
+  [[nodiscard]] std::size_t count_due(double seconds) const noexcept { return heap_.count_until(seconds); }
+  // Takes those out and gives each to `sink`, with the reference to its object.
+  template <class Sink>
+  void take_due(double seconds, std::size_t count, Sink&& sink) noexcept {
+    heap_.pop_until(seconds, count, sink);
+  }
   // Forgets the timer, if it is in the heap.
   void remove(Timer& timer) noexcept;
   void clear() noexcept;
@@ -50,7 +55,8 @@ class TimerHeap {
   base::BinaryHeap<double, Timer> heap_;
 };
 
-// A new timer, not yet in any heap. `when_object` is what the caller gave as deadline.
+// A new timer, not yet in any heap, nor shown to the collector. `when_object` is what the caller gave as
+// deadline.
 Timer* new_timer(Loop& loop, double when, PyObject* when_object, PyObject* function, PyObject* const* args,
                  Py_ssize_t count, PyObject* context) noexcept;
 

@@ -275,6 +275,7 @@ py::Ref<> add(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject*
   core::Callback* handle = core::new_callback(loop, call.named[1], call.rest, call.rest_count, call.context);
   if (handle == nullptr) return {};
   py::Ref<> created = py::steal(handle->self);
+  core::show_to_collector(*handle);
   if (!Descriptors::of(loop).set_handle(fd, direction, *handle, file_object)) return {};
   return created;
 }

@@ -186,6 +186,7 @@ py::Step SocketOp::wait() noexcept {
         function ? core::new_callback(*loop_, function.get(), nullptr, 0, nullptr) : nullptr;
     if (handle == nullptr) return false;
     handle_ = py::steal(handle->self);
+    core::show_to_collector(*handle);
     if (method_->direction == core::kReadable && call_.drains()) {
       return descriptors.wait_for(fd, *handle);
     }

@@ -14,6 +14,7 @@
 #include <structmember.h>
 
 #include <cstddef>
+#include <cstring>
 #include <new>
 #include <vector>
 
@@ -128,6 +129,16 @@ template <class T>
 PyObject* new_object(PyTypeObject* type) noexcept {
   PyObject* self = type->tp_alloc(type, 0);
   if (self != nullptr) new (state_of<T>(self)) T();
+  return self;
+}
+
+// The same, not tracked yet: for objects that come and go where the collector need not look.
+template <class T>
+PyObject* new_untracked_object(PyTypeObject* type) noexcept {
+  PyObject* self = PyObject_GC_New(PyObject, type);
+  if (self == nullptr) return nullptr;
+  std::memset(self + 1, 0, static_cast<std::size_t>(type->tp_basicsize) - sizeof(PyObject));
+  new (state_of<T>(self)) T();
   return self;
 }
 
