@@ -348,6 +348,50 @@ async def test_a_socket_excludes_an_address_and_must_be_a_stream(loop):
         await loop.create_server(Recorder, sock=sock)
 
 
+@pytest.mark.parametrize("place", ["server", "class"])
+async def test_replaced_counting_of_a_server_is_used(loop, monkeypatch, place):
+    server, address = await serve(loop, Echo)
+    calls = []
+
+    def note(name, method):
+        def noted(*arguments):
+            calls.append(name)
+            return method(*arguments)
+
+        return noted
+
+    for name in ("_attach", "_detach"):
+        owner = server if place == "server" else type(server)
+        monkeypatch.setattr(owner, name, note(name, getattr(owner, name)))
+    transport, client = await loop.create_connection(Recorder, *address)
+    transport.write(b"x")
+    await client.bytes_received(1)
+    assert calls == ["_attach"]
+    transport.close()
+    while len(calls) < 2:
+        await polled()
+    assert calls == ["_attach", "_detach"]
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="older servers only count")
+async def test_a_server_knows_its_connections_while_they_last(loop):
+    server, address = await serve(loop, Echo)
+    peers = [await loop.create_connection(Recorder, *address) for _ in range(3)]
+    for transport, client in peers:
+        transport.write(b"x")
+        await client.bytes_received(1)
+    assert len(server._clients) == 3
+    assert {type(client) for client in server._clients} == {type(peers[0][0])}
+    for left, (transport, _) in enumerate(peers):
+        transport.close()
+        while len(server._clients) != 2 - left:
+            await polled()
+    server.close()
+    await server.wait_closed()
+
+
 @pytest.mark.native_only  # asyncio takes back what was never counted
 @pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
 async def test_a_server_that_is_closed_counts_no_connection(loop):

@@ -2,8 +2,10 @@
 
 #include <cerrno>
 
+#include "io/server_clients.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/os_error.hpp"
 
 namespace veloop::io {
 
@@ -34,17 +36,9 @@ bool TransportBase::attach(core::Loop& loop, PyObject* self, PyObject* protocol,
   if (!known) return false;
   if (server == nullptr || server == Py_None) return true;
   server_ = py::share(server);
-  if (call_server(state().names._attach.get())) return true;
+  if (attach_to_server(state(), server, self_)) return true;
   server_.reset();  // It does not count us (it is closed already): there is nothing to take back.
   return false;
-}
-
-bool TransportBase::call_server(PyObject* method) noexcept {
-#if PY_VERSION_HEX >= 0x030D0000
-  return static_cast<bool>(py::call_method(server_.get(), method, self_));  // for close_clients()
-#else
-  return static_cast<bool>(py::call_method(server_.get(), method));
-#endif
 }
 
 py::Ref<> TransportBase::context_for_callbacks() const noexcept {
@@ -225,10 +219,10 @@ bool TransportBase::call_connection_lost(PyObject* exception) noexcept {
     if (!descriptor_.close(state())) PyErr_WriteUnraisable(self_);
   }
   if (server_ && ok) {
-    ok = call_server(state().names._detach.get());
+    ok = detach_from_server(state(), server_.get(), self_);
   } else if (server_) {
     const py::ErrorStash stash;
-    if (!call_server(state().names._detach.get())) PyErr_WriteUnraisable(self_);
+    if (!detach_from_server(state(), server_.get(), self_)) PyErr_WriteUnraisable(self_);
   }
   const py::ErrorStash stash;
   server_.reset();
@@ -245,7 +239,7 @@ void TransportBase::warn_and_close() noexcept {
   if (core::Poller* poller = loop_->poller()) poller->forget(*this);
   Descriptors::of(*loop_).remove_user(descriptor_.number(), *this);
   if (!descriptor_.close(state())) PyErr_WriteUnraisable(self_);
-  if (server_ && !call_server(state().names._detach.get())) PyErr_WriteUnraisable(self_);
+  if (server_ && !detach_from_server(state(), server_.get(), self_)) PyErr_WriteUnraisable(self_);
 }
 
 // ---- errors ---------------------------------------------------------------------------------------
@@ -253,6 +247,10 @@ void TransportBase::warn_and_close() noexcept {
 bool TransportBase::fatal_error(const char* message) noexcept {
   if (py::is_exit_request()) return false;
   const auto exception = py::take_exception();
+  // Errors of the network are no news: only the debug log would have them.
+  if (!loop_->debug() && PyErr_GivenExceptionMatches(exception.get(), PyExc_OSError) != 0) {
+    return force_close(exception.get());
+  }
   const auto text = py::steal(PyUnicode_FromString(message));
   PyObject* protocol = protocol_ ? protocol_.get() : Py_None;
   const py::HandledException handled(exception.get());
@@ -264,8 +262,7 @@ bool TransportBase::fatal_error(const char* message) noexcept {
 }
 
 bool TransportBase::fatal_errno(int error_number, const char* message) noexcept {
-  errno = error_number;
-  PyErr_SetFromErrno(PyExc_OSError);
+  py::set_os_error(loop_->state().error_words, error_number);
   return fatal_error(message);
 }
 

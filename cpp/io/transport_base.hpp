@@ -139,7 +139,6 @@ class TransportBase : public core::Watcher, public core::Task, public Descriptor
   // Counts a write to a connection that is lost, and warns from the fifth on.
   [[nodiscard]] bool count_lost_write(const char* warning) noexcept;
   [[nodiscard]] bool debug_log(const char* event) noexcept;
-  [[nodiscard]] bool call_server(PyObject* method) noexcept;
 
   PyObject* self_ = nullptr;
   core::Loop* loop_ = nullptr;

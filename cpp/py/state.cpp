@@ -39,7 +39,12 @@ bool State::load() noexcept {
   fileno_keyword = steal(PyTuple_Pack(1, names.fileno.get()));
   if (!import_into(library.handle, "asyncio", "Handle")) return false;
   library.handle_run = get_attr(library.handle.get(), "_run");
-  return loop_keyword && fileno_keyword && library.handle_run &&
+  Ref<> server;
+  if (!import_into(server, "asyncio.base_events", "Server")) return false;
+  library.server_attach = get_attr(server.get(), "_attach");
+  library.server_detach = get_attr(server.get(), "_detach");
+  return loop_keyword && fileno_keyword && library.handle_run && library.server_attach &&
+         library.server_detach && import_into(library.weak_set, "weakref", "WeakSet") &&
          import_into(library.future, "asyncio", "Future") &&
          import_into(library.buffered_protocol, "asyncio", "BufferedProtocol") &&
          import_into(library.transport_socket, "asyncio.trsock", "TransportSocket") &&

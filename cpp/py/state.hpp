@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 
+#include "py/os_error.hpp"
 #include "py/ref.hpp"
 
 namespace veloop::py {
@@ -25,7 +26,7 @@ namespace veloop::py {
   X(port) X(proto) X(_protocol_failed) X(recv) X(recv_into) X(recvfrom) X(recvfrom_into)              \
   X(_report_slow) X(resume_writing) X(_run) X(send) X(sendto) X(set_exception) X(set_result)          \
   X(setblocking) X(slow_callback_duration) X(socket) X(sockname) X(_task_failed) X(time) X(_transport_failed) X(type) \
-  X(when)
+  X(when) X(_clients) X(data) X(_pending_removals) X(_remove) X(_sockets) X(_wakeup)
 // clang-format on
 
 struct Names {
@@ -47,6 +48,9 @@ struct Library {
   Ref<> logger;             // asyncio.log.logger
   Ref<> main_thread;        // threading.main_thread
   Ref<> set_wakeup_fd;      // signal.set_wakeup_fd
+  Ref<> server_attach;      // asyncio.Server._attach and _detach, as they were when we were imported
+  Ref<> server_detach;
+  Ref<> weak_set;  // weakref.WeakSet
 };
 
 struct Types {
@@ -90,6 +94,7 @@ struct State {
   Lookups lookups;
   FreeList free_handles;
   DyingHandles dying_handles;
+  ErrorWords error_words;
   Ref<> loop_keyword;    // ("loop",), to make futures with
   Ref<> fileno_keyword;  // ("fileno",), to make sockets with
 

@@ -1,0 +1,23 @@
+#pragma once
+// OSError for an errno, as PyErr_SetFromErrno() makes it, without decoding the same words each time: every
+// connection that is reset ends with one.
+#include <Python.h>
+
+#include <string>
+
+#include "py/ref.hpp"
+
+namespace veloop::py {
+
+// The words of the error that came last. strerror() is asked each time, since its answer depends on the
+// locale; only plain ASCII, which means the same in every locale, is kept.
+struct ErrorWords {
+  std::string said;
+  Ref<> text;
+};
+
+// Sets the OSError (or what the number stands for: ConnectionResetError, ...) as the current exception. For
+// EINTR that of a signal handler, if it raises.
+void set_os_error(ErrorWords& words, int error_number) noexcept;
+
+}  // namespace veloop::py
