@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import os
@@ -15,7 +16,7 @@ import pytest
 
 from support.descriptors import none_leaked
 from support.protocols import Echo, Raises, Recorder
-from support.sockets import polled, socket_pair
+from support.sockets import has_ipv6, polled, socket_pair
 from support.turns import run_once
 
 pytestmark = pytest.mark.timeout(60)
@@ -126,6 +127,54 @@ async def test_many_connections_at_once_are_all_accepted(loop):
             sock.close()
         await asyncio.wait([protocol.lost for protocol in protocols])
         assert len(protocols) == 90
+        server.close()
+        await server.wait_closed()
+
+
+async def test_connections_that_come_together_after_many_single_ones_are_all_accepted(loop):
+    """Whoever looks behind the first connection only now and then must not forget the others."""
+    server, address = await serve(loop, Echo)
+    for single in range(1, 60):
+        # One alone, for a long time; then more and more at once.
+        clients = [socket.create_connection(address, timeout=10) for _ in range(max(1, single - 40))]
+        for number, sock in enumerate(clients):
+            sock.sendall(b"%d" % number)
+            sock.setblocking(False)
+        for number, sock in enumerate(clients):
+            assert await asyncio.wait_for(loop.sock_recv(sock, 100), 10) == b"%d" % number
+            sock.close()
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::1"])
+async def test_every_accepted_connection_sends_small_pieces_at_once(loop, host):
+    """Those that waited before the server was started, too."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if family == socket.AF_INET6 and not has_ipv6():
+        pytest.skip("no IPv6 here")
+    options = []
+
+    class Asks(Echo):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            sock = transport.get_extra_info("socket")
+            options.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0)
+
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind((host, 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        target = ("127.0.0.1" if family == socket.AF_INET else "::1", port)
+        with contextlib.ExitStack() as clients:
+            for _ in range(3):
+                clients.enter_context(socket.create_connection(target))
+            server = await loop.create_server(Asks, sock=listener)
+            for _ in range(3):
+                clients.enter_context(socket.create_connection(target))
+            while len(options) < 6:
+                await polled()
+        assert options == [True] * 6
         server.close()
         await server.wait_closed()
 

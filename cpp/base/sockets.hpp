@@ -58,4 +58,17 @@ inline void set_nodelay(int fd, int family) noexcept {
   (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // Other stream protocols refuse: fine.
 }
 
+// Linux: an accepted connection has what was set on the listening socket.
+#ifdef __linux__
+inline constexpr bool kHandsDownNodelay = true;
+#else
+inline constexpr bool kHandsDownNodelay = false;
+#endif
+
+inline bool has_nodelay(int fd) noexcept {
+  int on = 0;
+  socklen_t length = sizeof on;
+  return ::getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &length) == 0 && on != 0;
+}
+
 }  // namespace veloop::base

@@ -24,6 +24,11 @@ bool out_of_resources(int error_number) noexcept {
          error_number == ENOMEM;
 }
 
+// A server whose connections come one by one is spared the accept() that finds nothing. Who does wait behind
+// the first is reported by the next poll; from time to time it is looked all the same.
+constexpr unsigned kEventsWithOne = 16;
+constexpr unsigned kUncheckedEvents = 8;
+
 bool is_wildcard(const net::Address& address) noexcept {
   if (address.family() == AF_INET) return address.v4.sin_addr.s_addr == htonl(INADDR_ANY);
   return address.family() == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&address.v6.sin6_addr) != 0;
@@ -56,6 +61,9 @@ py::Ref<> Listener::start(core::Loop& loop, const Arguments& arguments) noexcept
   if (!listener->context_) return {};
   listener->local_is_exact_ = ::getsockname(fd, &listener->local_.base, &listener->local_.length) == 0 &&
                               !is_wildcard(listener->local_);
+  if (base::kHandsDownNodelay && !listener->ssl_arguments_) {
+    base::set_nodelay(fd, listener->local_.family());
+  }
   return listener->resume() ? std::move(object) : py::Ref<>();
 }
 
@@ -96,12 +104,16 @@ bool Listener::perform() noexcept {
 
 bool Listener::accept_waiting() noexcept {
   // Each connection gets a copy of the context that the server was made in, as asyncio's tasks do.
-  for (long i = 0; i <= backlog_ && !stopped_ && watched_fd() >= 0; ++i) {
+  const long most = expects_one() ? 0 : backlog_;
+  for (long i = 0; i <= most && !stopped_ && watched_fd() >= 0; ++i) {
     net::Address peer;
     base::OwnedFd connection = base::accept_nonblocking(descriptor_.fd(), &peer.base, &peer.length);
     if (!connection) {
       if (errno == ECONNABORTED) continue;
-      if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return true;
+      if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
+        events_with_one_ = i == 1 ? events_with_one_ + 1 : 0;
+        return true;
+      }
       return on_accept_error(errno);
     }
     const auto context = py::steal(PyContext_Copy(context_.get()));
@@ -117,6 +129,11 @@ bool Listener::accept_waiting() noexcept {
     PyErr_Clear();  // As asyncio: an error while a connection is made ends that connection alone.
   }
   return true;
+}
+
+bool Listener::expects_one() noexcept {
+  if (events_with_one_ < kEventsWithOne) return false;
+  return ++unchecked_ % kUncheckedEvents != 0;
 }
 
 bool Listener::on_accept_error(int error_number) noexcept {
@@ -138,8 +155,16 @@ bool Listener::connect_plain(base::OwnedFd fd, const net::Address& peer, PyObjec
   if (!find_local_address(fd.get(), local)) return true;  // gone already
   const auto protocol = py::call(protocol_factory_.get());
   if (!protocol) return false;
+  provide_nodelay(fd.get(), peer.family());
   return static_cast<bool>(StreamTransport::from_accepted(*loop_, std::move(fd), peer, local, protocol.get(),
                                                           server_.get(), context));
+}
+
+// What was set on the listening socket its connections inherit, from the first that was not waiting before.
+void Listener::provide_nodelay(int fd, int family) noexcept {
+  if (inherits_nodelay_) return;
+  inherits_nodelay_ = base::kHandsDownNodelay && base::has_nodelay(fd);
+  if (!inherits_nodelay_) base::set_nodelay(fd, family);
 }
 
 bool Listener::find_local_address(int fd, net::Address& local) const noexcept {

@@ -59,6 +59,8 @@ class Listener final : public core::Watcher, public core::Task {
   [[nodiscard]] bool connect_by_python(base::OwnedFd fd, const net::Address& peer,
                                        PyObject* context) noexcept;
   [[nodiscard]] bool find_local_address(int fd, net::Address& local) const noexcept;
+  [[nodiscard]] bool expects_one() noexcept;
+  void provide_nodelay(int fd, int family) noexcept;
 
   PyObject* self_ = nullptr;
   core::Loop* loop_ = nullptr;
@@ -70,8 +72,11 @@ class Listener final : public core::Watcher, public core::Task {
   py::Ref<> context_;           // protocols are made where the server was made
   bool gives_context_ = false;  // and, from Python 3.15 on, all their callbacks run there
   net::Address local_;
-  bool local_is_exact_ = false;  // not a wildcard: accepted connections have the same address
+  bool local_is_exact_ = false;   // not a wildcard: accepted connections have the same address
+  unsigned events_with_one_ = 0;  // in a row, up to now, that brought one connection each
+  unsigned unchecked_ = 0;        // of which were not looked behind
   long backlog_ = 0;
+  bool inherits_nodelay_ = false;  // its connections are born with TCP_NODELAY
   bool queued_ = false;
   bool stopped_ = false;
 };

@@ -71,7 +71,6 @@ py::Ref<> StreamTransport::from_accepted(core::Loop& loop, base::OwnedFd fd, con
   if (!object) return {};
   auto* transport = py::state_of<StreamTransport>(object.get());
   transport->set_context(context);
-  base::set_nodelay(fd.get(), peer.family());
   transport->descriptor_.own(std::move(fd));
   if (!transport->addresses_.set(local, peer) ||
       !transport->attach(loop, object.get(), protocol, server, nullptr) ||

@@ -35,7 +35,7 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
   // Makes the transport of a socket that Python owns. Null, with an error set, on failure.
   static py::Ref<> from_socket(core::Loop& loop, PyObject* socket, PyObject* protocol, PyObject* waiter,
                                PyObject* extra, PyObject* server, PyObject* context) noexcept;
-  // Makes the transport of an accepted connection, which it owns.
+  // Makes the transport of an accepted connection, which it owns and whose options are set.
   static py::Ref<> from_accepted(core::Loop& loop, base::OwnedFd fd, const net::Address& peer,
                                  const net::Address& local, PyObject* protocol, PyObject* server,
                                  PyObject* context) noexcept;
