@@ -105,7 +105,7 @@ bool DatagramTransport::receive(py::Ref<>& data, py::Ref<>& address) noexcept {
     }
     // First, for it empties the shared buffer; making a tuple may run the collector.
     data = py::steal(PyBytes_FromStringAndSize(buffer, count));
-    if (data) address = net::to_python(&sender.base, sender.length);
+    if (data) address = recent_.to_python(sender);
     return data && address;
   });
 }
@@ -153,9 +153,7 @@ bool DatagramTransport::sendto(PyObject* data, PyObject* address) noexcept {
     return count_lost_write("socket.send() raised exception.");
   }
   if (buffer_.empty()) {
-    const py::BufferView view(data, PyBUF_SIMPLE);
-    if (!view.ok()) return fatal_error(kWriteError);
-    const Sent sent = send(data, view.data(), view.size(), address);
+    const Sent sent = send_object(data, address);
     if (sent == Sent::kYes) return true;
     if (sent == Sent::kError) {
       return PyErr_ExceptionMatches(PyExc_OSError) ? tell_error() : fatal_error(kWriteError);
@@ -184,6 +182,15 @@ bool DatagramTransport::check_address(PyObject*& address, bool& has_address) noe
   return true;
 }
 
+DatagramTransport::Sent DatagramTransport::send_object(PyObject* object, PyObject* address) noexcept {
+  if (PyBytes_CheckExact(object)) {
+    return send(object, PyBytes_AS_STRING(object), static_cast<std::size_t>(PyBytes_GET_SIZE(object)),
+                address);
+  }
+  const py::BufferView view(object, PyBUF_SIMPLE);
+  return view.ok() ? send(object, view.data(), view.size(), address) : Sent::kError;
+}
+
 DatagramTransport::Sent DatagramTransport::send(PyObject* object, const char* data, std::size_t length,
                                                 PyObject* address) noexcept {
   ssize_t count = 0;
@@ -192,7 +199,10 @@ DatagramTransport::Sent DatagramTransport::send(PyObject* object, const char* da
     count = ::send(descriptor_.fd(), data, length, base::kSendFlags);
   } else {
     net::Address target;
-    if (!net::try_from_python(addresses_.family(), address, target)) return send_by_python(object, address);
+    if (!recent_.find(address, target)) {
+      if (!net::try_from_python(addresses_.family(), address, target)) return send_by_python(object, address);
+      recent_.set_target(address, target);
+    }
     if (PySys_Audit("socket.sendto", "OO", descriptor_.file(), address) < 0) return Sent::kError;
     count = ::sendto(descriptor_.fd(), data, length, base::kSendFlags, &target.base, target.length);
   }
@@ -251,6 +261,11 @@ bool DatagramTransport::on_writable() noexcept {
 // ----------------------------------------------------------------------------------------
 
 bool DatagramTransport::close() noexcept { return !begin_close() || !buffer_.empty() || lose(nullptr); }
+
+bool DatagramTransport::call_connection_lost(PyObject* exception) noexcept {
+  recent_.clear();
+  return TransportBase::call_connection_lost(exception);
+}
 
 void DatagramTransport::discard_writes() noexcept {
   std::deque<Datagram> unsent;

@@ -17,6 +17,7 @@
 #include "io/flow_control.hpp"
 #include "io/socket_addresses.hpp"
 #include "io/transport_base.hpp"
+#include "net/recent_addresses.hpp"
 #include "py/ref.hpp"
 
 namespace veloop::io {
@@ -34,6 +35,7 @@ class DatagramTransport final : public TransportBase {
       if (int stop = visit(datagram.address)) return stop;
     }
     if (int stop = flow_.visit_refs(visit)) return stop;
+    if (int stop = recent_.visit_refs(visit)) return stop;
     return visit(address_);
   }
   static void finalize(PyObject* self);
@@ -50,6 +52,7 @@ class DatagramTransport final : public TransportBase {
   [[nodiscard]] bool sendto(PyObject* data, PyObject* address) noexcept;
   [[nodiscard]] bool close() noexcept;
   [[nodiscard]] bool abort() noexcept { return force_close(nullptr); }
+  [[nodiscard]] bool call_connection_lost(PyObject* exception) noexcept override;
 
   [[nodiscard]] PyObject* address() const noexcept { return address_.get(); }
   [[nodiscard]] std::size_t write_buffer_size() const noexcept { return buffer_size_; }
@@ -73,6 +76,7 @@ class DatagramTransport final : public TransportBase {
   [[nodiscard]] bool tell_error() noexcept;
   [[nodiscard]] bool check_address(PyObject*& address, bool& has_address) noexcept;
   [[nodiscard]] Sent send(PyObject* object, const char* data, std::size_t length, PyObject* address) noexcept;
+  [[nodiscard]] Sent send_object(PyObject* object, PyObject* address) noexcept;
   [[nodiscard]] Sent send_by_python(PyObject* object, PyObject* address) noexcept;
   [[nodiscard]] bool append(py::Ref<> bytes, PyObject* address);
   [[nodiscard]] bool maybe_pause() noexcept;
@@ -82,6 +86,7 @@ class DatagramTransport final : public TransportBase {
   std::size_t buffer_size_ = 0;
   FlowControl flow_;
   SocketAddresses addresses_;
+  net::RecentAddresses recent_;
   py::Ref<> address_;
   bool connected_ = false;      // the kernel knows the peer
   bool native_family_ = false;  // addresses are converted here

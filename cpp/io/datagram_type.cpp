@@ -14,14 +14,11 @@ namespace {
 
 DatagramTransport& of(PyObject* self) noexcept { return *py::state_of<DatagramTransport>(self); }
 
-PyObject* sendto(PyObject* self, PyObject* args, PyObject* keywords) {
-  static const char* const kNames[] = {"data", "addr", nullptr};
-  PyObject *data = nullptr, *address = Py_None;
-  if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|O:sendto", const_cast<char**>(kNames), &data,
-                                   &address)) {
-    return nullptr;
-  }
-  return none_unless_error(of(self).sendto(data, address));
+PyObject* sendto(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
+  static constexpr const char* kNames[] = {"data", "addr"};
+  PyObject* values[2];
+  if (!py::parse_arguments("sendto", kNames, 1, args, count, keywords, values)) return nullptr;
+  return none_unless_error(of(self).sendto(values[0], values[1] != nullptr ? values[1] : Py_None));
 }
 
 PyObject* close(PyObject* self, PyObject*) { return none_unless_error(of(self).close()); }
@@ -40,7 +37,7 @@ PyObject* max_size(PyObject*, void*) { return PyLong_FromSize_t(Descriptors::kRe
 PyMethodDef kMethods[] = {
     VELOOP_TRANSPORT_METHODS(DatagramTransport),
     VELOOP_FLOW_METHODS(DatagramTransport),
-    {"sendto", as_method(sendto), METH_VARARGS | METH_KEYWORDS,
+    {"sendto", as_method(sendto), METH_FASTCALL | METH_KEYWORDS,
      "sendto($self, data, addr=None)\n--\n\nSend a datagram, without waiting, to `addr` or to the remote "
      "address.\n\n"
      "Errors of the network go to the protocol's error_received(). Raises TypeError if `data` is "
