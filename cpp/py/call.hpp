@@ -5,22 +5,29 @@
 #include <cstddef>
 
 #include "py/ref.hpp"
+#include "py/thread_end.hpp"
 
 namespace veloop::py {
+
+// Of `count` arguments, or'ed with vectorcall's flag.
+inline Ref<> vectorcall(PyObject* function, PyObject* const* arguments, std::size_t count) noexcept {
+  return survive_thread_end([&] { return steal(PyObject_Vectorcall(function, arguments, count, nullptr)); });
+}
 
 template <class... Args>
 Ref<> call(PyObject* function, Args*... arguments) noexcept {
   // The free first slot lets a bound method put its self there instead of copying the arguments.
   PyObject* stack[] = {nullptr, arguments...};
-  return steal(
-      PyObject_Vectorcall(function, stack + 1, sizeof...(Args) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+  return vectorcall(function, stack + 1, sizeof...(Args) | PY_VECTORCALL_ARGUMENTS_OFFSET);
 }
 
 template <class... Args>
 Ref<> call_method(PyObject* self, PyObject* name, Args*... arguments) noexcept {
   PyObject* stack[] = {self, arguments...};
-  return steal(PyObject_VectorcallMethod(name, stack, (sizeof...(Args) + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET,
-                                         nullptr));
+  return survive_thread_end([&] {
+    return steal(PyObject_VectorcallMethod(name, stack,
+                                           (sizeof...(Args) + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+  });
 }
 
 inline Ref<> get_attr(PyObject* object, PyObject* name) noexcept {

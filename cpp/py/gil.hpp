@@ -3,6 +3,8 @@
 // may block; libuv's callbacks never run Python code, so nothing has to take it back in between.
 #include <Python.h>
 
+#include "py/thread_end.hpp"
+
 namespace veloop::py {
 
 class GilReleased {
@@ -10,7 +12,9 @@ class GilReleased {
   GilReleased() noexcept : saved_(PyEval_SaveThread()) {}
   GilReleased(const GilReleased&) = delete;
   GilReleased& operator=(const GilReleased&) = delete;
-  ~GilReleased() { PyEval_RestoreThread(saved_); }
+  ~GilReleased() {
+    survive_thread_end([this] { PyEval_RestoreThread(saved_); });
+  }
 
  private:
   PyThreadState* saved_;

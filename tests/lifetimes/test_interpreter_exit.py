@@ -89,6 +89,21 @@ PROGRAMS = {
         started.wait()
         sys.exit(4)
         """,
+    "the end of the main thread beside loops that are busy in others": """
+        import sys, threading, time
+        def work():
+            loop = new_event_loop()
+            def tick(left):
+                loop.call_later(0.0001, tick, left)
+                sum(range(left))
+            for left in range(1, 2000, 100):
+                tick(left)
+            loop.run_forever()
+        for _ in range(4):
+            threading.Thread(target=work, daemon=True).start()
+        time.sleep(0.1)
+        sys.exit(7)
+        """,
     "an abrupt end in a callback": """
         import os
         loop = new_event_loop()
