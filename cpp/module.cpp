@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/callback.hpp"
+#include "core/create_task.hpp"
 #include "core/loop_type.hpp"
 #include "core/timers.hpp"
 #include "io/datagram.hpp"
@@ -33,10 +34,10 @@ PyMethodDef* loop_methods() {
   static std::vector<PyMethodDef> all = [] {
     std::vector<PyMethodDef> methods;
     for (const auto* part :
-         {&veloop::core::scheduling_methods(), &veloop::io::descriptor_methods(),
-          &veloop::io::stream_methods(), &veloop::io::listener_methods(), &veloop::io::datagram_methods(),
-          &veloop::io::read_pipe_methods(), &veloop::io::write_pipe_methods(), &veloop::io::socket_methods(),
-          &veloop::net::lookup_methods()}) {
+         {&veloop::core::scheduling_methods(), &veloop::core::task_methods(),
+          &veloop::io::descriptor_methods(), &veloop::io::stream_methods(), &veloop::io::listener_methods(),
+          &veloop::io::datagram_methods(), &veloop::io::read_pipe_methods(),
+          &veloop::io::write_pipe_methods(), &veloop::io::socket_methods(), &veloop::net::lookup_methods()}) {
       methods.insert(methods.end(), part->begin(), part->end());
     }
     methods.push_back({nullptr, nullptr, 0, nullptr});

@@ -60,8 +60,18 @@ def _forget_fixtures(item: pytest.Function) -> None:
     item.funcargs.clear()
 
 
+@pytest.fixture(scope="session")
+def waited_once() -> None:
+    """libuv opens two descriptors for the whole process when the first loop waits."""
+    import veloop
+
+    loop = veloop.new_event_loop()
+    loop.run_until_complete(asyncio.sleep(0.001))
+    loop.close()
+
+
 @pytest.fixture(scope="module", autouse=True)
-def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+def nothing_left(request: pytest.FixtureRequest, waited_once: None) -> Iterator[None]:
     """Each test ends with a garbage collection; what was there before its file began is kept out of it."""
     with leftovers.nothing_left(request.session):
         yield
@@ -108,6 +118,8 @@ def loop(loop_factory: LoopFactory, loop_errors: list[dict[str, Any]]) -> Iterat
     loop = loop_factory()
     loop.set_exception_handler(lambda _loop, context: loop_errors.append(context))
     asyncio.set_event_loop(loop)
+    # A loop opens what wakes it when it first waits: tests that count descriptors want it open.
+    loop.run_until_complete(asyncio.sleep(0.0001))
     try:
         yield loop
         _cancel_all_tasks(loop)

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from support.pipes import fill_pipe, read_pipe, write_pipe
+from support.programs import run_program
 from support.protocols import BufferedRecorder, Echo, Recorder, half_open
 from support.sockets import KINDS, connected, fill, polled, reset, socket_pair, sockets
 
@@ -209,3 +210,39 @@ async def test_a_busy_connection_does_not_stop_accepting(loop):
     server.close()
     await polled(4)
     await server.wait_closed()
+
+
+@pytest.mark.native_only
+def test_a_first_wait_without_descriptors_to_spare(loop_factory):
+    """asyncio opens what wakes it with the loop. Ours opens it later, and does without until it can."""
+    source = """
+    import os, resource, threading, time
+    loop = new_event_loop()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    kept = []
+    try:
+        while True:
+            kept.append(os.dup(0))
+    except OSError:
+        pass
+
+    async def main():
+        begin = loop.time()
+        await asyncio.sleep(0.05)
+        assert 0.05 <= loop.time() - begin < 5
+        for spare in (False, True, True):
+            if spare:
+                while kept:
+                    os.close(kept.pop())
+            woken = loop.create_future()
+            thread = threading.Thread(target=lambda: (
+                time.sleep(0.02), loop.call_soon_threadsafe(woken.set_result, spare)))
+            thread.start()
+            assert await asyncio.wait_for(woken, 5) is spare
+            thread.join()
+        return "woken"
+
+    print(loop.run_until_complete(main()))
+    loop.close()
+    """
+    assert run_program(loop_factory, source) == (0, "woken\n", "")

@@ -27,8 +27,8 @@ PyObject* allocate(py::State& state) noexcept {
 
 // Ends a handle that is not a timer. Its memory goes to `free_list`, if there is one with room.
 void recycle(PyObject* self, py::FreeList* free_list) noexcept {
-  PyObject_ClearWeakRefs(self);
   PyTypeObject* type = Py_TYPE(self);
+  if (*py::weak_references(self) != nullptr) PyObject_ClearWeakRefs(self);
   py::state_of<Callback>(self)->~Callback();
   if (free_list != nullptr && free_list->count < py::FreeList::kCapacity) {
     free_list->objects[free_list->count++] = self;
@@ -78,12 +78,12 @@ py::Ref<> invoke(Callback& callback) noexcept {
   if (!scope.entered())
     return PyContext_CheckExact(callback.context.get()) ? py::Ref<>() : run_by_its_context(callback);
   if (callback.args_in_tuple) {
-    return py::steal(PyObject_Call(callback.function.get(), callback.args[0].get(), nullptr));
+    return py::survive_thread_end(
+        [&] { return py::steal(PyObject_Call(callback.function.get(), callback.args[0].get(), nullptr)); });
   }
   // Ref<> is one pointer: the references themselves are the argument vector.
-  return py::steal(PyObject_Vectorcall(
-      callback.function.get(), reinterpret_cast<PyObject* const*>(&callback.args[0]),
-      static_cast<std::size_t>(callback.arg_count) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr));
+  return py::vectorcall(callback.function.get(), reinterpret_cast<PyObject* const*>(&callback.args[0]),
+                        static_cast<std::size_t>(callback.arg_count) | PY_VECTORCALL_ARGUMENTS_OFFSET);
 }
 
 void wait_while_running(const Callback& callback) noexcept {

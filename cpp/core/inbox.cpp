@@ -1,11 +1,16 @@
 #include "core/inbox.hpp"
 
+#include <utility>
+
 namespace veloop::core {
 
 uv::Status Inbox::open(uv_loop_t* loop) {
+  const std::lock_guard lock(mutex_);
   // The callback has nothing to do: being woken is all that is wanted.
-  return uv::open(async_,
-                  [loop](uv_async_t* async) { return uv_async_init(loop, async, [](uv_async_t*) {}); });
+  const uv::Status status =
+      uv::open(async_, [loop](uv_async_t* async) { return uv_async_init(loop, async, [](uv_async_t*) {}); });
+  if (status.ok() && std::exchange(woken_early_, false)) uv_async_send(async_.get());
+  return status;
 }
 
 uv::Status Inbox::leave_parent(uv_loop_t* loop) {
@@ -33,7 +38,11 @@ void Inbox::put(Callback& callback) {
 
 void Inbox::wake() noexcept {
   const std::lock_guard lock(mutex_);
-  if (async_) uv_async_send(async_.get());
+  if (async_) {
+    uv_async_send(async_.get());
+  } else {
+    woken_early_ = true;
+  }
 }
 
 const std::vector<Callback*>& Inbox::take() {

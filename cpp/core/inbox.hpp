@@ -27,7 +27,7 @@ class Inbox {
 
   // Any thread: hands over a reference to the callback, and wakes the loop if it may be asleep.
   void put(Callback& callback);
-  // Any thread: makes a wait end, now or when it begins.
+  // Any thread: makes a wait end, now or when it begins (before open(): when open() was called).
   void wake() noexcept;
   void wake_if_asleep() noexcept {
     if (asleep_.load(std::memory_order_seq_cst)) wake();
@@ -55,6 +55,7 @@ class Inbox {
   std::mutex mutex_;
   std::vector<Callback*> incoming_;  // guarded by mutex_
   uv::Handle<uv_async_t> async_;     // guarded by mutex_ (wake against close)
+  bool woken_early_ = false;         // guarded by mutex_
   std::vector<Callback*> taken_;
   std::atomic<bool> filled_ = false;
   std::atomic<bool> asleep_ = false;

@@ -21,6 +21,8 @@ constexpr std::uint64_t kNanosBetweenPolls = 100'000;
 // call after each callback. A long turn sends this often.
 constexpr std::uint64_t kLongestHold = 300'000;  // nanoseconds
 
+constexpr std::int64_t kDeafWait = 10'000'000;  // nanoseconds
+
 constexpr double kNanosPerSecond = 1e9;
 constexpr double kClockTick = 1e-9;           // seconds; asyncio's _clock_resolution
 constexpr double kLongestWait = 24 * 3600.0;  // seconds; asyncio's MAXIMUM_SELECT_TIMEOUT
@@ -33,16 +35,36 @@ Loop::Loop(py::State& state, py::Ref<> state_owner, PyObject* self)
 Loop::~Loop() { close(); }
 
 bool Loop::open() {
-  int error_number = uv::open(uv_loop_).error_number();
-  if (error_number == 0) poller_ = Poller::open(uv_loop_.get(), error_number);
-  if (error_number == 0) error_number = inbox_.open(uv_loop_.get()).error_number();
-  // A loop made in the main thread is most likely run there: then its first wait opens nothing.
-  if (error_number == 0 && signal_wakeup_.prepare(*poller_)) return true;
-  closed_ = true;                       // There is nothing that its finaliser could close.
-  if (error_number == 0) return false;  // a signal handler raised
+  int error_number = 0;
+  poller_ = Poller::open(error_number);
+  if (error_number == 0 && poller_->needs_libuv()) error_number = open_libuv();
+  if (error_number == 0) return true;
+  closed_ = true;  // There is nothing that its finaliser could close.
   errno = error_number;
   PyErr_SetFromErrno(PyExc_OSError);
   return false;
+}
+
+int Loop::open_libuv() {
+  int error_number = uv::open(uv_loop_).error_number();
+  if (error_number == 0) error_number = inbox_.open(uv_loop_.get()).error_number();
+  if (error_number == 0) error_number = poller_->embed(uv_loop_.get());
+  if (error_number != 0) {
+    inbox_.close();
+    uv_loop_.reset();
+  }
+  return error_number;
+}
+
+// Only now: a short run never waits, and what libuv opens costs as much as all the rest of a loop's life.
+bool Loop::prepare_wait() {
+  const int error_number = uv_loop_ ? 0 : open_libuv();
+  if (error_number != 0 && error_number != EMFILE && error_number != ENFILE) {
+    errno = error_number;
+    PyErr_SetFromErrno(PyExc_OSError);
+    return false;
+  }
+  return signal_wakeup_.is_prepared() || signal_wakeup_.prepare(*poller_);
 }
 
 void Loop::close() noexcept {
@@ -82,6 +104,9 @@ void Loop::find_replaced_methods() noexcept {
   };
   custom_time_ = is_replaced(state_.names.time.get());
   custom_call_at_ = is_replaced(state_.names.call_at.get());
+  const auto theirs = py::get_attr(state_.library.loop.get(), state_.names.create_task.get());
+  PyErr_Clear();
+  custom_create_task_ = theirs.get() != state_.library.loop_create_task.get();
   class_version_ = Py_TYPE(self_)->tp_version_tag;
 }
 
@@ -164,7 +189,7 @@ void Loop::prepare_fork() noexcept {
 void Loop::leave_parent() noexcept {
   if (poller_ == nullptr) return;
   // Whatever fails here fails again, and is raised, when the loop waits.
-  if (poller_->leave_parent() == 0) (void)inbox_.leave_parent(uv_loop_.get());
+  if (poller_->leave_parent() == 0 && uv_loop_) (void)inbox_.leave_parent(uv_loop_.get());
   poller_->forget(signal_wakeup_);
   signal_wakeup_.close();
   if (thread_id_ == 0 || on_foreign_thread()) return;
@@ -230,7 +255,7 @@ bool Loop::poll() noexcept {
   if (!ready_.empty() || stopping_) {
     error_number = poller_->wait(0);
   } else {
-    if (!signal_wakeup_.is_prepared() && !signal_wakeup_.prepare(*poller_)) return false;
+    if (!prepare_wait()) return false;
     if (PyErr_CheckSignals() != 0) return false;
     const SignalWakeup::Wait wait_for_signals(signal_wakeup_);
     // What has arrived until here runs its Python handler; what arrives from now on ends the wait.
@@ -270,6 +295,8 @@ bool Loop::timeout_until_next_timer(std::int64_t& timeout_ns) noexcept {
 }
 
 int Loop::wait(std::int64_t timeout_ns) noexcept {
+  // No descriptors were left for what wakes us: look now and then, until there are.
+  if (!uv_loop_ && (timeout_ns == Poller::kForever || timeout_ns > kDeafWait)) timeout_ns = kDeafWait;
   inbox_.set_asleep(true);
   // Checked after the flag is up: whoever fills the inbox from now on wakes us.
   const bool nothing_came = inbox_.empty();
@@ -417,6 +444,7 @@ void Loop::notify_callback_ran() noexcept {
 
 int Loop::visit_refs(visitproc visit, void* arg) {
   Py_VISIT(patched_run_.get());
+  Py_VISIT(task_factory_.get());
   for (std::size_t i = 0; i < ready_.size(); ++i) {
     const Entry entry = ready_[i];
     PyObject* object = (entry & kTaskBit) != 0 ? reinterpret_cast<Task*>(entry & ~kTaskBit)->owner()

@@ -80,7 +80,7 @@ class Loop {
   Loop& operator=(const Loop&) = delete;
   ~Loop();
 
-  // Makes the libuv loop and the poller. False, with OSError set, on failure.
+  // Makes the poller. False, with OSError set, on failure.
   [[nodiscard]] bool open();
   // Drops everything that is scheduled or watched; libuv's loop is closed. A second call does nothing.
   void close() noexcept;
@@ -122,6 +122,13 @@ class Loop {
     (void)has_custom_time();
     return custom_call_at_;
   }
+  // The same for create_task() of asyncio's loop, which ours stands in for.
+  [[nodiscard]] bool has_custom_create_task() noexcept {
+    (void)has_custom_time();
+    return custom_create_task_;
+  }
+  // Null: asyncio.Task.
+  [[nodiscard]] py::Ref<>& task_factory() noexcept { return task_factory_; }
   // An attribute of this loop was set or deleted.
   void forget_class_version() noexcept { class_version_ = 0; }
 
@@ -177,7 +184,11 @@ class Loop {
   using Entry = std::uintptr_t;
   static constexpr Entry kTaskBit = 1;
 
+  // Makes the libuv loop, through which others end a wait. Returns 0 or an errno.
+  [[nodiscard]] int open_libuv();
   [[nodiscard]] bool may_skip_poll() noexcept;
+  // Before a wait that may block. False, with an error set, on failure.
+  [[nodiscard]] bool prepare_wait();
   [[nodiscard]] bool poll() noexcept;
   // Waits without the GIL; returns 0 or an errno.
   [[nodiscard]] int wait(std::int64_t timeout_ns) noexcept;
@@ -209,12 +220,14 @@ class Loop {
   bool stopping_ = false;
   bool custom_time_ = false;
   bool custom_call_at_ = false;
+  bool custom_create_task_ = false;
   unsigned class_version_ = 0;  // of our type, when it was last looked at
   bool running_callbacks_ = false;
   bool in_run_ = false;          // what is queued is not shown to the collector
   bool timers_hidden_ = false;   // some of the timers may not have been shown
   unsigned handle_version_ = 0;  // of asyncio.Handle, when it was last looked at
   py::Ref<> patched_run_;
+  py::Ref<> task_factory_;
   unsigned long thread_id_ = 0;
   unsigned turns_since_poll_ = 0;
   std::uint64_t last_poll_ns_ = 0;

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "core/arguments.hpp"
+#include "core/create_task.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 #include "py/method.hpp"
@@ -270,6 +271,7 @@ int set_thread_id(PyObject* self, PyObject* value, void*) {
 }
 
 PyGetSetDef kGetSet[] = {
+    kTaskFactory,
     {"_debug", get_debug_flag, set_flag<&Loop::set_debug>, nullptr, nullptr},
     {"_closed", get_closed, set_flag<&Loop::set_closed>, nullptr, nullptr},
     {"_stopping", get_stopping, set_flag<&Loop::set_stopping>, nullptr, nullptr},
@@ -311,7 +313,10 @@ int loop_traverse(PyObject* self, visitproc visit, void* arg) {
 }
 
 int loop_clear(PyObject* self) {
-  if (Loop* loop = reinterpret_cast<LoopObject*>(self)->loop) loop->clear_refs();
+  if (Loop* loop = reinterpret_cast<LoopObject*>(self)->loop) {
+    loop->clear_refs();
+    loop->task_factory().reset();  // which a closed loop still tells
+  }
   return 0;
 }
 

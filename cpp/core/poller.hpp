@@ -3,10 +3,10 @@
 // systems use libuv's uv_poll_t (poller_epoll.cpp, poller_uv.cpp; CMake option VELOOP_POLLER).
 //
 // On Linux libuv's loop is embedded: its backend descriptor is a member of our set, and libuv runs when it
-// is readable. The reasons: libuv aborts the process when a watched descriptor was closed or reused behind
-// its back (libuv#5130), restarts a wait that a signal interrupted, and rounds timeouts to milliseconds;
-// our own set raises errors where asyncio raises them and waits in nanoseconds, at the same speed
-// (docs/PERFORMANCE.md).
+// is readable. It is needed from the first wait that may block. The reasons: libuv aborts the process when a
+// watched descriptor was closed or reused behind its back (libuv#5130), restarts a wait that a signal
+// interrupted, and rounds timeouts to milliseconds; our own set raises errors where asyncio raises them and
+// waits in nanoseconds, at the same speed (docs/PERFORMANCE.md).
 //
 // Nothing here runs Python code: wait() collects what became ready, for the loop to queue.
 #include <cstdint>
@@ -72,6 +72,9 @@ class WatcherTable {
     watcher.on_interest_lost(lost);
   }
 
+  // Nothing was ever watched.
+  [[nodiscard]] bool is_unused() const noexcept { return watchers_.empty(); }
+
   template <class Visit>
   void for_each(Visit&& visit) const {
     for (const Watcher* watcher : watchers_) {
@@ -91,13 +94,19 @@ class Poller {
   };
   static constexpr std::int64_t kForever = -1;
 
-  // `loop` stays owned by the caller and must outlive the poller. Null, and an errno, on failure.
-  static std::unique_ptr<Poller> open(uv_loop_t* loop, int& error_number);
+  // Null, and an errno, on failure.
+  static std::unique_ptr<Poller> open(int& error_number);
 
   Poller() = default;
   Poller(const Poller&) = delete;
   Poller& operator=(const Poller&) = delete;
   virtual ~Poller() = default;
+
+  // From now on wait() ends for libuv's handles, too. `loop` stays owned by the caller and must outlive the
+  // poller. Returns 0 or an errno.
+  [[nodiscard]] virtual int embed(uv_loop_t* loop) = 0;
+  // Whether wait() works, as long as it does not block, without a loop of libuv.
+  [[nodiscard]] virtual bool needs_libuv() const noexcept { return true; }
 
   // Makes `watcher` wait for `interest` on `fd`; kNothing ends it. Returns 0 or an errno; on failure
   // nothing is registered for the watcher.

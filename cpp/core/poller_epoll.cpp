@@ -1,7 +1,5 @@
 // Linux: one epoll set for everything, with libuv's backend descriptor as a member.
 #include <sys/epoll.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -9,12 +7,12 @@
 #include <utility>
 
 #include "base/owned_fd.hpp"
+#include "core/deadline_fd.hpp"
 #include "core/poller.hpp"
 
 namespace veloop::core {
 namespace {
 
-constexpr std::int64_t kNanosPerSecond = 1'000'000'000;
 constexpr std::int64_t kNanosPerMilli = 1'000'000;
 
 constexpr std::uint32_t to_epoll(unsigned interest) noexcept {
@@ -30,18 +28,22 @@ constexpr unsigned from_epoll(std::uint32_t events) noexcept {
 
 class EpollPoller final : public Poller {
  public:
-  EpollPoller(uv_loop_t* loop, base::OwnedFd epoll_fd) : loop_(loop), epoll_fd_(std::move(epoll_fd)) {
-    found_.reserve(kBatch);
-  }
+  explicit EpollPoller(base::OwnedFd epoll_fd) : epoll_fd_(std::move(epoll_fd)) { found_.reserve(kBatch); }
 
-  [[nodiscard]] int embed_libuv() const noexcept {
+  [[nodiscard]] bool needs_libuv() const noexcept override { return false; }
+
+  int embed(uv_loop_t* loop) noexcept override {
+    loop_ = loop;
+    first_wait_ = true;
     // libuv enters its own two descriptors when it runs, and aborts the process if there is no memory, or no
     // watch left of the user's, for them. What is there already is only modified, which cannot fail.
     const int libuv = uv_backend_fd(loop_);
     const bool ok = enter(libuv, loop_->async_io_watcher.fd, loop_->async_io_watcher.fd) &&
                     enter(libuv, loop_->signal_io_watcher.fd, loop_->signal_io_watcher.fd) &&
                     enter(epoll_fd_.get(), libuv, kLibuv);
-    return ok ? 0 : errno;
+    if (ok) return 0;
+    loop_ = nullptr;
+    return errno;
   }
 
   int watch(Watcher& watcher, int fd, unsigned interest) override {
@@ -77,14 +79,16 @@ class EpollPoller final : public Poller {
     epoll_fd_.reset();
     epoll_fd_.reset(epoll_create1(EPOLL_CLOEXEC));
     if (!epoll_fd_) return errno;
-    const int error_number = uv::Status(uv_loop_fork(loop_)).error_number();
-    first_wait_ = true;
+    deadline_.close();
     is_filled_ = false;
-    return error_number != 0 ? error_number : embed_libuv();
+    if (loop_ == nullptr) return 0;
+    const int error_number = uv::Status(uv_loop_fork(loop_)).error_number();
+    return error_number != 0 ? error_number : embed(loop_);
   }
 
   int wait(std::int64_t timeout_ns) noexcept override {
     found_.clear();
+    if (timeout_ns == 0 && loop_ == nullptr && table_.is_unused()) return 0;
     if (!is_filled_) fill();
     // libuv enters its handles into its own set only when it runs: before that nothing could wake us.
     const int count = wait_for_events(first_wait_ ? 0 : timeout_ns);
@@ -94,17 +98,20 @@ class EpollPoller final : public Poller {
       const epoll_event& event = buffer_[static_cast<std::size_t>(i)];
       if (event.data.fd == kLibuv) {
         run_libuv = true;
+      } else if (event.data.fd == kDeadline) {
+        deadline_.passed();
       } else {
         found_.push_back({event.data.fd, from_epoll(event.events)});  // Reserved: does not allocate.
       }
     }
-    if (run_libuv) uv_run(loop_, UV_RUN_NOWAIT);
+    if (run_libuv && loop_ != nullptr) uv_run(loop_, UV_RUN_NOWAIT);
     return 0;
   }
 
  private:
   static constexpr int kBatch = 256;
   static constexpr int kLibuv = -1;
+  static constexpr int kDeadline = -2;
 
   static bool enter(int set, int fd, int name) noexcept {
     epoll_event event = {};
@@ -125,43 +132,32 @@ class EpollPoller final : public Poller {
   }
 
   int wait_for_events(std::int64_t timeout_ns) noexcept {
-    if (timeout_ns <= 0) return epoll_wait(epoll_fd_.get(), buffer_.data(), kBatch, timeout_ns < 0 ? -1 : 0);
-#ifdef SYS_epoll_pwait2
-    if (have_pwait2_) {
-      // struct __kernel_timespec; the wrapper needs glibc 2.35, the system call Linux 5.11.
-      const std::int64_t timeout[2] = {timeout_ns / kNanosPerSecond, timeout_ns % kNanosPerSecond};
-      const auto count = static_cast<int>(
-          ::syscall(SYS_epoll_pwait2, epoll_fd_.get(), buffer_.data(), kBatch, timeout, nullptr, 0));
-      if (count >= 0 || (errno != ENOSYS && errno != EPERM)) return count;
-      have_pwait2_ = false;
+    int millis = timeout_ns == 0 ? 0 : -1;
+    if (timeout_ns > 0 && !deadline_.arm(epoll_fd_.get(), kDeadline, timeout_ns)) {
+      // Rounded up: rounded down, the last millisecond would be a busy loop and timers would be early.
+      const std::int64_t rounded = (timeout_ns + kNanosPerMilli - 1) / kNanosPerMilli;
+      millis = rounded > INT_MAX ? INT_MAX : static_cast<int>(rounded);
     }
-#endif
-    // Rounded up: rounded down, the last millisecond would be a busy loop and timers would be early.
-    const std::int64_t millis = (timeout_ns + kNanosPerMilli - 1) / kNanosPerMilli;
-    return epoll_wait(epoll_fd_.get(), buffer_.data(), kBatch,
-                      millis > INT_MAX ? INT_MAX : static_cast<int>(millis));
+    return epoll_wait(epoll_fd_.get(), buffer_.data(), kBatch, millis);
   }
 
-  uv_loop_t* loop_;
+  uv_loop_t* loop_ = nullptr;  // once it is embedded
   base::OwnedFd epoll_fd_;
-  bool have_pwait2_ = true;
-  bool first_wait_ = true;
+  DeadlineFd deadline_;
+  bool first_wait_ = false;
   bool is_filled_ = true;
   std::array<epoll_event, kBatch> buffer_;
 };
 
 }  // namespace
 
-std::unique_ptr<Poller> Poller::open(uv_loop_t* loop, int& error_number) {
+std::unique_ptr<Poller> Poller::open(int& error_number) {
   base::OwnedFd epoll_fd(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_fd) {
     error_number = errno;
     return nullptr;
   }
-  auto poller = std::make_unique<EpollPoller>(loop, std::move(epoll_fd));
-  error_number = poller->embed_libuv();
-  if (error_number != 0) return nullptr;
-  return poller;
+  return std::make_unique<EpollPoller>(std::move(epoll_fd));
 }
 
 }  // namespace veloop::core

@@ -15,10 +15,9 @@ constexpr std::int64_t kNanosPerMilli = 1'000'000;
 
 class UvPoller final : public Poller {
  public:
-  explicit UvPoller(uv_loop_t* loop) : loop_(loop) {}
-
-  uv::Status open_timer() {
-    return uv::open(timer_, [this](uv_timer_t* timer) { return uv_timer_init(loop_, timer); });
+  int embed(uv_loop_t* loop) override {
+    loop_ = loop;
+    return uv::open(timer_, [loop](uv_timer_t* timer) { return uv_timer_init(loop, timer); }).error_number();
   }
 
   int watch(Watcher& watcher, int fd, unsigned interest) override {
@@ -94,18 +93,16 @@ class UvPoller final : public Poller {
     found_.push_back({fd, ready});
   }
 
-  uv_loop_t* loop_;
+  uv_loop_t* loop_ = nullptr;
   uv::Handle<uv_timer_t> timer_;
   std::unordered_map<int, uv::Handle<uv_poll_t>> polls_;
 };
 
 }  // namespace
 
-std::unique_ptr<Poller> Poller::open(uv_loop_t* loop, int& error_number) {
-  auto poller = std::make_unique<UvPoller>(loop);
-  error_number = poller->open_timer().error_number();
-  if (error_number != 0) return nullptr;
-  return poller;
+std::unique_ptr<Poller> Poller::open(int& error_number) {
+  error_number = 0;
+  return std::make_unique<UvPoller>();
 }
 
 }  // namespace veloop::core

@@ -43,8 +43,12 @@ bool State::load() noexcept {
   if (!import_into(server, "asyncio.base_events", "Server")) return false;
   library.server_attach = get_attr(server.get(), "_attach");
   library.server_detach = get_attr(server.get(), "_detach");
-  return loop_keyword && fileno_keyword && library.handle_run && library.server_attach &&
-         library.server_detach && import_into(library.weak_set, "weakref", "WeakSet") &&
+  library.tasks = steal(PyImport_ImportModule("asyncio.tasks"));
+  if (!import_into(library.loop, "asyncio", "SelectorEventLoop")) return false;
+  library.loop_create_task = get_attr(library.loop.get(), names.create_task.get());
+  return library.tasks && library.loop_create_task && loop_keyword && fileno_keyword && library.handle_run &&
+         library.server_attach && library.server_detach &&
+         import_into(library.weak_set, "weakref", "WeakSet") &&
          import_into(library.future, "asyncio", "Future") &&
          import_into(library.buffered_protocol, "asyncio", "BufferedProtocol") &&
          import_into(library.transport_socket, "asyncio.trsock", "TransportSocket") &&

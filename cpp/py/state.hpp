@@ -19,7 +19,7 @@ namespace veloop::py {
   X(accept) X(_accept_failed) X(_accepted) X(_attach) X(buffer_updated) X(call_at)                    \
   X(_call_connection_lost) X(callback) X(_callback_failed) X(_cancelled) X(cancelled)                 \
   X(_check_callback) X(_check_ssl_socket) X(_check_thread) X(close) X(connect) X(connection_lost) X(fd)     \
-  X(connection_made) X(context) X(create_future) X(_current_handle) X(data_received)                  \
+  X(connection_made) X(context) X(create_future) X(create_task) X(eager_start) X(name) X(Task) X(_current_handle) X(data_received)                  \
   X(datagram_received) X(delay) X(_detach) X(done) X(_ensure_fd_no_transport) X(_ensure_resolved)     \
   X(eof_received) X(error_received) X(family) X(fileno) X(flags) X(get_buffer) X(getaddrinfo)         \
   X(getpeername) X(getsockname) X(gettimeout) X(host) X(loop) X(pause_writing) X(peername) X(pipe)    \
@@ -48,6 +48,9 @@ struct Library {
   Ref<> logger;             // asyncio.log.logger
   Ref<> main_thread;        // threading.main_thread
   Ref<> set_wakeup_fd;      // signal.set_wakeup_fd
+  Ref<> tasks;              // asyncio.tasks
+  Ref<> loop;               // asyncio.SelectorEventLoop
+  Ref<> loop_create_task;   // its create_task, as it was when we were imported
   Ref<> server_attach;      // asyncio.Server._attach and _detach, as they were when we were imported
   Ref<> server_detach;
   Ref<> weak_set;  // weakref.WeakSet

@@ -45,6 +45,11 @@ Ref<>& dict_of(PyObject* self) noexcept {
   return reinterpret_cast<DictAndWeakrefs*>(reinterpret_cast<char*>(state_of<T>(self)) + sizeof(T))->dict;
 }
 
+// Where the weak references of an object are kept, whose type has them.
+inline PyObject** weak_references(PyObject* self) noexcept {
+  return reinterpret_cast<PyObject**>(reinterpret_cast<char*>(self) + Py_TYPE(self)->tp_weaklistoffset);
+}
+
 template <class T>
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
@@ -66,7 +71,7 @@ void dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
   if (type->tp_finalize != nullptr && PyObject_CallFinalizerFromDealloc(self) < 0) return;
   PyObject_GC_UnTrack(self);
-  if (type->tp_weaklistoffset != 0) PyObject_ClearWeakRefs(self);
+  if (type->tp_weaklistoffset != 0 && *weak_references(self) != nullptr) PyObject_ClearWeakRefs(self);
   if constexpr (HasDict<T>) dict_of<T>(self).reset();
   state_of<T>(self)->~T();
   type->tp_free(self);

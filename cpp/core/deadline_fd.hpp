@@ -1,0 +1,60 @@
+#pragma once
+// DeadlineFd: ends a wait for an epoll set at a time, exactly (Linux: timerfd).
+//
+// The timeout of epoll_wait() is late by the kernel's timer slack: 50 µs, and a thousandth of a long one. A
+// deadline that is armed for a time before the one that is asked for stays: it ends one wait for nothing,
+// which costs less than a system call for each wait whose earliest timer was cancelled.
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <uv.h>
+
+#include <cstdint>
+
+#include "base/owned_fd.hpp"
+
+namespace veloop::core {
+
+class DeadlineFd {
+ public:
+  // Has a wait for `epoll_fd` end with an event named `name`, at the latest when `timeout_ns` have passed.
+  // False if the system has none to spare: the caller has to do without.
+  [[nodiscard]] bool arm(int epoll_fd, int name, std::int64_t timeout_ns) noexcept {
+    if (!fd_ && !open(epoll_fd, name)) return false;
+    const std::uint64_t now = uv_hrtime();
+    const std::uint64_t deadline = now + static_cast<std::uint64_t>(timeout_ns);
+    if (armed_ > now && armed_ <= deadline) return true;
+    itimerspec when = {};
+    when.it_value.tv_sec = static_cast<time_t>(deadline / kNanosPerSecond);
+    when.it_value.tv_nsec = static_cast<long>(deadline % kNanosPerSecond);
+    if (timerfd_settime(fd_.get(), TFD_TIMER_ABSTIME, &when, nullptr) != 0) return false;
+    armed_ = deadline;
+    return true;
+  }
+
+  // The event was seen.
+  void passed() noexcept { armed_ = 0; }
+
+  void close() noexcept {
+    fd_.reset();
+    armed_ = 0;
+  }
+
+ private:
+  static constexpr std::uint64_t kNanosPerSecond = 1'000'000'000;
+
+  bool open(int epoll_fd, int name) noexcept {
+    base::OwnedFd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (!fd) return false;
+    epoll_event event = {};
+    event.events = EPOLLIN | EPOLLET;  // told once, so that nobody has to read it
+    event.data.fd = name;
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd.get(), &event) != 0) return false;
+    fd_ = std::move(fd);
+    return true;
+  }
+
+  base::OwnedFd fd_;
+  std::uint64_t armed_ = 0;  // the time on uv_hrtime()'s clock for which it is set, while that is to come
+};
+
+}  // namespace veloop::core
