@@ -38,8 +38,10 @@ _BEFORE_314 = frozenset(f"{_COMMON} BrokenThreadPool".split())
 _SINCE_314 = frozenset(f"{_COMMON} BROKEN _resolve_work_item_task".split())
 
 _submit: Any = _pool_type.submit
+_work_item: Any = getattr(thread, "_WorkItem", None)
+_run: Any = getattr(_work_item, "run", None)
 _names = frozenset(getattr(getattr(_submit, "__code__", None), "co_names", ()))
-# From 3.14 on a worker runs tasks, in a context of the pool's.
+# From 3.14 on the pool makes a task of a call, and a worker runs it in a context of its own.
 _WITH_TASKS = _names == _SINCE_314
 if _names not in (_BEFORE_314, _SINCE_314) or not (
     hasattr(futures, "_copy_future_state") and hasattr(futures, "_set_result_unless_cancelled")
@@ -93,6 +95,8 @@ class Executors(Hooks):
     """The executor methods of the loop."""
 
     _default_executor: Any
+    _executor_shutdown_called: bool
+    _closed: bool
 
     def run_in_executor(
         self, executor: concurrent.futures.Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts
@@ -106,12 +110,13 @@ class Executors(Hooks):
             type(pool) is not _pool_type
             or _pool_type.submit is not _submit
             or "submit" in pool.__dict__
+            or _thread._WorkItem is not _work_item
+            or _work_item.run is not _run
             or self._debug
+            or self._closed
+            or (executor is None and self._executor_shutdown_called)
         ):
             return super().run_in_executor(executor, func, *args)
-        self._check_closed()  # type: ignore[attr-defined]
-        if executor is None:
-            self._check_default_executor()  # type: ignore[attr-defined]
         task = pool._resolve_work_item_task(func, args, {}) if _WITH_TASKS else (func, args)
         target: asyncio.Future[_T] = self.create_future()
         with pool._shutdown_lock, _thread._global_shutdown_lock:
