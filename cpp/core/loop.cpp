@@ -249,6 +249,15 @@ bool Loop::may_skip_poll() noexcept {
   return uv_hrtime() - last_poll_ns_ < kNanosBetweenPolls;
 }
 
+bool Loop::may_go_on() noexcept {
+  if (turn_length_ != 1 || !ready_.empty() || !inbox_.empty() || stopping_ || debug_ || forked_in_run_ ||
+      has_custom_time())
+    return false;
+  const std::uint64_t now = uv_hrtime();
+  return now - last_poll_ns_ < kNanosBetweenPolls &&
+         (timers_.empty() || timers_.next_deadline() > static_cast<double>(now) / kNanosPerSecond);
+}
+
 bool Loop::poll() noexcept {
   ready_.release_spare();
   int error_number = 0;
@@ -331,7 +340,8 @@ bool Loop::run_ready() noexcept {
   bool go_on = true;
   running_callbacks_ = true;
   patched_run_ = find_patched_run();
-  for (std::size_t left = ready_.size(); go_on && left > 0 && !ready_.empty(); --left) {
+  turn_length_ = ready_.size();
+  for (std::size_t left = turn_length_; go_on && left > 0 && !ready_.empty(); --left) {
     const Entry entry = ready_.pop();
     go_on = debug_ ? run_entry_in_debug(entry) : run_entry(entry);
     if (flush_first_ != nullptr && flush_is_due()) go_on = flush_pending(go_on);

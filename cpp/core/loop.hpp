@@ -141,6 +141,9 @@ class Loop {
   void deliver(Callback& callback);
   // Calls node.flush() at the end of the turn, or after kLongestHold: in the order of these calls.
   void call_after_callbacks(FlushNode& node) noexcept;
+  // Whether the task that runs may go on with more of its work, instead of waiting for its next turn: that
+  // would come at once, for nobody else is there, and it is too soon to poll again.
+  [[nodiscard]] bool may_go_on() noexcept;
   // Whether a callback is running, after which flush nodes are called.
   [[nodiscard]] bool is_running_callbacks() const noexcept { return running_callbacks_; }
 
@@ -225,6 +228,7 @@ class Loop {
   bool running_callbacks_ = false;
   bool in_run_ = false;          // what is queued is not shown to the collector
   bool timers_hidden_ = false;   // some of the timers may not have been shown
+  std::size_t turn_length_ = 0;  // what was in the queue when the turn began
   unsigned handle_version_ = 0;  // of asyncio.Handle, when it was last looked at
   py::Ref<> patched_run_;
   py::Ref<> task_factory_;

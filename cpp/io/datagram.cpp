@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -32,6 +33,11 @@ constexpr std::size_t kHeaderSize = 8;
 constexpr bool kSendsEmpty = false;
 constexpr std::size_t kHeaderSize = 0;
 #endif
+
+// So many datagrams at most come of one event.
+constexpr unsigned kMostAtOnce = 16;
+// So many events in a row at most are taken for a single datagram, unasked.
+constexpr unsigned kMostSingles = 15;
 
 // The error of a Python socket's method, if it only says "not now"; it is cleared then.
 bool clear_would_block() noexcept {
@@ -79,16 +85,43 @@ bool DatagramTransport::provide_extra(PyObject* name) noexcept {
 
 bool DatagramTransport::on_readable() noexcept {
   if (is_lost() || !is_reading()) return true;
-  py::Ref<> data;
-  py::Ref<> address;
-  if (!(native_family_ ? receive(data, address) : receive_by_python(data, address))) {
-    return PyErr_ExceptionMatches(PyExc_OSError) ? tell_error() || report_error(kReceiverFailed)
-                                                 : fatal_error(kReadError);
-  }
-  if (!data) return true;
-  const py::Ref<> protocol = protocol_.share();
-  return py::call_method(protocol.get(), state().names.datagram_received.get(), data.get(), address.get()) ||
-         report_error(kReceiverFailed);
+  const PyObject* context = read_context_.get();
+  unsigned count = 0;
+  do {
+    py::Ref<> data;
+    py::Ref<> address;
+    if (!(native_family_ ? receive(data, address) : receive_by_python(data, address))) {
+      return PyErr_ExceptionMatches(PyExc_OSError) ? tell_error() || report_error(kReceiverFailed)
+                                                   : fatal_error(kReadError);
+    }
+    if (!data) {
+      expect_one(count);
+      return true;
+    }
+    ++count;
+    const py::Ref<> protocol = protocol_.share();
+    if (!py::call_method(protocol.get(), state().names.datagram_received.get(), data.get(), address.get())) {
+      return report_error(kReceiverFailed);
+    }
+    if (count == 1 && single_events_ > 0) {
+      --single_events_;
+      return true;
+    }
+  } while (count < kMostAtOnce && may_receive_more(context));
+  return true;
+}
+
+// Whether the next datagram may be received without a look at other I/O before it.
+bool DatagramTransport::may_receive_more(const PyObject* context) const noexcept {
+  return native_family_ && is_reading() && fired_ == core::kNothing && read_context_.get() == context &&
+         loop_->may_go_on();
+}
+
+// There were `count` datagrams and no more. To find that out after the first was in vain: whoever receives
+// them one by one asks for a second less and less often.
+void DatagramTransport::expect_one(unsigned count) noexcept {
+  next_singles_ = count == 1 ? std::min(2 * next_singles_ + 1, kMostSingles) : 0;
+  single_events_ = next_singles_;
 }
 
 // No data and no error: there was nothing to receive.

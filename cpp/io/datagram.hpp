@@ -1,9 +1,9 @@
 #pragma once
 // DatagramTransport: a datagram socket, as asyncio.DatagramTransport.
 //
-// One datagram per event, as asyncio receives them; each is sent at once, and waits only if the
-// socket has no room. Errors of the network are the protocol's to know (error_received) and end
-// nothing.
+// An event may bring several datagrams, as long as nobody can tell from asyncio, which receives one per
+// event: nothing else waits for its turn, and nothing has changed. Each is sent at once, and waits only if
+// the socket has no room. Errors of the network are the protocol's to know (error_received) and end nothing.
 //
 // Internet and Unix addresses are converted here; sockets of other families, and addresses that are
 // more than literals, go through the methods of the Python socket.
@@ -71,6 +71,8 @@ class DatagramTransport final : public TransportBase {
   };
   enum class Sent { kYes, kBlocked, kError };  // kError: the Python error is set
 
+  [[nodiscard]] bool may_receive_more(const PyObject* context) const noexcept;
+  void expect_one(unsigned count) noexcept;
   [[nodiscard]] bool receive(py::Ref<>& data, py::Ref<>& address) noexcept;
   [[nodiscard]] bool receive_by_python(py::Ref<>& data, py::Ref<>& address) noexcept;
   [[nodiscard]] bool tell_error() noexcept;
@@ -88,6 +90,8 @@ class DatagramTransport final : public TransportBase {
   SocketAddresses addresses_;
   net::RecentAddresses recent_;
   py::Ref<> address_;
+  unsigned single_events_ = 0;  // so many events to come are taken for one datagram each
+  unsigned next_singles_ = 0;   // what that becomes when it is true again
   bool connected_ = false;      // the kernel knows the peer
   bool native_family_ = false;  // addresses are converted here
 };
