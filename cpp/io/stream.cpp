@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/sockets.hpp"
+#include "io/stream_reader.hpp"
 #include "py/buffer.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
@@ -23,6 +24,7 @@ namespace {
 constexpr std::size_t kSendAtOnce = 32 * 1024;
 
 constexpr const char* kReadError = "Fatal read error on socket transport";
+constexpr const char* kReceiveFailed = "Fatal error: protocol.data_received() call failed.";
 constexpr const char* kLostWrite = "socket.send() raised exception.";
 constexpr const char* kWriteError = "Fatal write error on socket transport";
 
@@ -82,6 +84,7 @@ py::Ref<> StreamTransport::from_accepted(core::Loop& loop, base::OwnedFd fd, con
 
 void StreamTransport::set_protocol(PyObject* protocol) noexcept {
   TransportBase::set_protocol(protocol);
+  load_streams(loop_->state());
   const int buffered = PyObject_IsInstance(protocol, state().library.buffered_protocol.get());
   if (buffered < 0) PyErr_Clear();
   buffered_protocol_ = buffered == 1;
@@ -115,6 +118,12 @@ bool StreamTransport::read_into_bytes() noexcept {
   } else {
     char* buffer = Descriptors::of(*loop_).read_buffer();
     count = ::recv(descriptor_.fd(), buffer, kSize, base::kReceiveFlags);
+    if (count > 0 && is_stream_protocol(state(), protocol_.get())) {
+      const py::Ref<> protocol = protocol_.share();
+      const Fed fed = feed_reader(loop_->state(), protocol.get(), buffer, static_cast<std::size_t>(count));
+      if (fed == Fed::kYes) return true;
+      if (fed == Fed::kFailed) return fatal_error(kReceiveFailed);
+    }
     if (count > 0) data = py::steal(PyBytes_FromStringAndSize(buffer, count));
   }
   if (count < 0) return would_block() || fatal_errno(errno, kReadError);
@@ -123,7 +132,7 @@ bool StreamTransport::read_into_bytes() noexcept {
   large_reads_ = count >= kLarge;
   const py::Ref<> protocol = protocol_.share();
   if (py::call_method(protocol.get(), state().names.data_received.get(), data.get())) return true;
-  return fatal_error("Fatal error: protocol.data_received() call failed.");
+  return fatal_error(kReceiveFailed);
 }
 
 bool StreamTransport::read_into_protocol_buffer() noexcept {

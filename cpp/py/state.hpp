@@ -26,6 +26,7 @@ namespace veloop::py {
   X(port) X(proto) X(_protocol_failed) X(recv) X(recv_into) X(recvfrom) X(recvfrom_into)              \
   X(_report_slow) X(resume_writing) X(_run) X(send) X(sendto) X(set_exception) X(set_result)          \
   X(setblocking) X(slow_callback_duration) X(socket) X(sockname) X(_task_failed) X(time) X(_transport_failed) X(type) \
+  X(_buffer) X(_eof) X(feed_data) X(_limit) X(_stream_reader) X(_stream_reader_wr) X(_waiter) X(_wakeup_waiter) \
   X(when) X(_clients) X(data) X(_pending_removals) X(_remove) X(_sockets) X(_wakeup)
 // clang-format on
 
@@ -76,6 +77,21 @@ struct Lookups {
   Ref<> shapes;       // dict: kind of question -> tuple of (family, type, proto)
 };
 
+// What io/stream_reader.cpp knows of asyncio.streams. Without a protocol_type it is not as it is known.
+struct Streams {
+  Ref<PyTypeObject> protocol_type;  // StreamReaderProtocol
+  Ref<PyTypeObject> reader_type;    // StreamReader
+  Ref<> data_received;              // asyncio's own functions
+  Ref<> stream_reader;              // a property
+  Ref<> feed_data;
+  Ref<> wakeup_waiter;
+  Ref<> invalid_state;            // InvalidStateError
+  unsigned protocol_version = 0;  // of the types, when they were last looked at
+  unsigned reader_version = 0;
+  bool unchanged = false;
+  bool loaded = false;
+};
+
 // Dead handles kept for reuse: most live for one turn of the loop (see core/callback.cpp).
 struct FreeList {
   static constexpr std::size_t kCapacity = 1024;
@@ -95,6 +111,7 @@ struct State {
   Library library;
   Types types;
   Lookups lookups;
+  Streams streams;
   FreeList free_handles;
   DyingHandles dying_handles;
   ErrorWords error_words;
