@@ -94,16 +94,22 @@ bool Loop::now(double& seconds) noexcept {
 void Loop::find_replaced_methods() noexcept {
   const py::ErrorStash stash;
   auto* ours = reinterpret_cast<PyObject*>(state_.types.loop.get());
-  const auto is_replaced = [&](PyObject* name) {
+  const auto is_other = [&](PyObject* original, PyObject* name) {
     // The type's attributes are plain functions and methods: the same object means nobody replaced it.
-    const auto native = py::get_attr(ours, name);
     const auto current = py::get_attr(reinterpret_cast<PyObject*>(Py_TYPE(self_)), name);
     const auto dict = py::steal(PyObject_GenericGetDict(self_, nullptr));
     PyErr_Clear();
-    return native.get() != current.get() || (dict && PyDict_Contains(dict.get(), name) == 1);
+    return original != current.get() || (dict && PyDict_Contains(dict.get(), name) == 1);
   };
-  custom_time_ = is_replaced(state_.names.time.get());
-  custom_call_at_ = is_replaced(state_.names.call_at.get());
+  const auto is_replaced = [&](PyObject* name) { return is_other(py::get_attr(ours, name).get(), name); };
+  const py::Names& names = state_.names;
+  const py::Library& library = state_.library;
+  custom_time_ = is_replaced(names.time.get());
+  custom_call_at_ = is_replaced(names.call_at.get());
+  custom_connecting_ =
+      is_other(library.ensure_resolved.get(), names._ensure_resolved.get()) ||
+      is_other(library.connect_sock.get(), names._connect_sock.get()) ||
+      is_other(library.create_connection_transport.get(), names._create_connection_transport.get());
   const auto theirs = py::get_attr(state_.library.loop.get(), state_.names.create_task.get());
   PyErr_Clear();
   custom_create_task_ = theirs.get() != state_.library.loop_create_task.get();

@@ -129,6 +129,11 @@ class Loop {
   }
   // Null: asyncio.Task.
   [[nodiscard]] py::Ref<>& task_factory() noexcept { return task_factory_; }
+  // The same for the steps of create_connection() that it skips for a literal address.
+  [[nodiscard]] bool has_custom_connecting() noexcept {
+    (void)has_custom_time();
+    return custom_connecting_;
+  }
   // An attribute of this loop was set or deleted.
   void forget_class_version() noexcept { class_version_ = 0; }
 
@@ -224,6 +229,7 @@ class Loop {
   bool custom_time_ = false;
   bool custom_call_at_ = false;
   bool custom_create_task_ = false;
+  bool custom_connecting_ = false;
   unsigned class_version_ = 0;  // of our type, when it was last looked at
   bool running_callbacks_ = false;
   bool in_run_ = false;          // what is queued is not shown to the collector

@@ -252,6 +252,20 @@ PyObject* getaddrinfo(PyObject* self, PyObject* const* args, Py_ssize_t count, P
   });
 }
 
+// _literal_address(host, port): what asyncio's _ensure_resolved() would find for the two without asking
+// anybody, (host, port) or (host, port, 0, 0). None if it would ask, or if somebody replaced it or one of the
+// steps that follow it in create_connection().
+PyObject* literal_address(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+  long port = 0;
+  Address address;
+  if (count != 2 || !PyLong_CheckExact(args[1]) || !try_number(args[1], kHighestPort, port) ||
+      !try_host(args[0], address) || core::loop_of(self).has_custom_connecting()) {
+    Py_RETURN_NONE;
+  }
+  if (address.family() == AF_INET) return PyTuple_Pack(2, args[0], args[1]);
+  return Py_BuildValue("(OOii)", args[0], args[1], 0, 0);
+}
+
 }  // namespace
 
 const std::vector<PyMethodDef>& lookup_methods() {
@@ -262,6 +276,8 @@ const std::vector<PyMethodDef>& lookup_methods() {
        "Look up `host` and `port`; a coroutine that returns what socket.getaddrinfo() returns.\n\n"
        "An IPv4 or IPv6 literal with a numeric port is answered at once; everything else is looked up in the\n"
        "default executor. Raises socket.gaierror if the look-up fails."},
+      {"_literal_address", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(literal_address)),
+       METH_FASTCALL, nullptr},
   };
   return methods;
 }

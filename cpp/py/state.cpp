@@ -39,6 +39,12 @@ bool State::load() noexcept {
   fileno_keyword = steal(PyTuple_Pack(1, names.fileno.get()));
   if (!import_into(library.handle, "asyncio", "Handle")) return false;
   library.handle_run = get_attr(library.handle.get(), "_run");
+  Ref<> loop;
+  if (!import_into(loop, "asyncio.base_events", "BaseEventLoop")) return false;
+  library.ensure_resolved = get_attr(loop.get(), names._ensure_resolved.get());
+  library.connect_sock = get_attr(loop.get(), names._connect_sock.get());
+  library.create_connection_transport = get_attr(loop.get(), names._create_connection_transport.get());
+  if (!library.ensure_resolved || !library.connect_sock || !library.create_connection_transport) return false;
   Ref<> server;
   if (!import_into(server, "asyncio.base_events", "Server")) return false;
   library.server_attach = get_attr(server.get(), "_attach");

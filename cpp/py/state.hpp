@@ -27,7 +27,7 @@ namespace veloop::py {
   X(_report_slow) X(resume_writing) X(_run) X(send) X(sendto) X(set_exception) X(set_result)          \
   X(setblocking) X(slow_callback_duration) X(socket) X(sockname) X(_task_failed) X(time) X(_transport_failed) X(type) \
   X(_buffer) X(_eof) X(feed_data) X(_limit) X(_stream_reader) X(_stream_reader_wr) X(_waiter) X(_wakeup_waiter) \
-  X(when) X(_clients) X(data) X(_pending_removals) X(_remove) X(_sockets) X(_wakeup)
+  X(when) X(_clients) X(_connect_sock) X(_create_connection_transport) X(data) X(_pending_removals) X(_remove) X(_sockets) X(_wakeup)
 // clang-format on
 
 struct Names {
@@ -54,6 +54,10 @@ struct Library {
   Ref<> loop_create_task;   // its create_task, as it was when we were imported
   Ref<> server_attach;      // asyncio.Server._attach and _detach, as they were when we were imported
   Ref<> server_detach;
+  // Steps of asyncio's create_connection(), as they were when we were imported.
+  Ref<> ensure_resolved;
+  Ref<> connect_sock;
+  Ref<> create_connection_transport;
   Ref<> weak_set;  // weakref.WeakSet
 };
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from . import _forks, _native
+from ._connecting import Connecting
 from ._executor import Executors
 from ._hooks import Hooks, NativeSelector
 from ._processes import Processes
 from ._signals import Signals
 
 
-class EventLoop(_native.Loop, Signals, Processes, Executors, Hooks):  # type: ignore[misc]
+class EventLoop(_native.Loop, Connecting, Signals, Processes, Executors, Hooks):  # type: ignore[misc]
     """A drop-in for asyncio's event loop whose hot half is native.
 
     Scheduling, timers, polling and stream transports are answered by ``_native.Loop``; every other method

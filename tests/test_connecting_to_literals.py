@@ -1,0 +1,239 @@
+"""create_connection to an address that needs no resolver: the usual case, which must look like any other."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import inspect
+import logging
+import socket
+import sys
+
+import pytest
+
+from support.descriptors import none_leaked
+from support.protocols import Recorder
+from support.sockets import has_ipv6, polled
+
+pytestmark = pytest.mark.timeout(30)
+
+STEPS = ("_ensure_resolved", "_connect_sock", "_create_connection_transport")
+
+
+@pytest.fixture
+def address():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()
+
+
+async def closed(transport, protocol):
+    transport.close()
+    await protocol.lost
+
+
+@pytest.mark.parametrize("timeout", [None, 5.0])
+async def test_the_socket_is_as_any_other(loop, address, timeout):
+    socket.setdefaulttimeout(timeout)
+    try:
+        transport, protocol = await loop.create_connection(Recorder, *address)
+    finally:
+        socket.setdefaulttimeout(None)
+    sock = transport.get_extra_info("socket")
+    assert (sock.family, sock.type, sock.proto) == (
+        socket.AF_INET,
+        socket.SOCK_STREAM,
+        socket.IPPROTO_TCP,
+    )
+    assert sock.gettimeout() == 0
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    assert transport.get_extra_info("peername") == address
+    assert transport.get_extra_info("sockname") == sock.getsockname()
+    assert protocol.transport is transport
+    await closed(transport, protocol)
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+async def test_ipv6_has_addresses_of_four_parts(loop):
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        address = listener.getsockname()
+        transport, protocol = await loop.create_connection(Recorder, *address[:2])
+        assert transport.get_extra_info("peername") == address
+        await closed(transport, protocol)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_a_failure_is_told_as_it_is(loop, host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    if family == socket.AF_INET6 and not has_ipv6():
+        pytest.skip("no IPv6 here")
+    with none_leaked(), socket.socket(family) as taken:
+        taken.bind((host, 0))
+        address = taken.getsockname()
+        with pytest.raises(ConnectionRefusedError) as caught:
+            await loop.create_connection(Recorder, host, address[1])
+        assert caught.value.args == (errno.ECONNREFUSED, f"Connect call failed {address}")
+        assert caught.value.__context__ is None
+        assert caught.value.__cause__ is None
+        del caught
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="new in 3.12")
+async def test_a_failure_can_be_had_in_a_group(loop):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(ExceptionGroup, match="create_connection failed") as caught:
+            await loop.create_connection(Recorder, *taken.getsockname(), all_errors=True)
+    assert [type(error) for error in caught.value.exceptions] == [ConnectionRefusedError]
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "error"),
+    [
+        ("127.0.0.1", 65536, OverflowError),
+        ("127.0.0.1", -1, OverflowError),
+        ("127.0.0.1", 1 << 70, OverflowError),
+        ("127.0.0.1", "no such service", socket.gaierror),
+        ("127.0.0.1\0", 1, ValueError),
+        ("127.0.0.256", 1, socket.gaierror),
+        (1, 1, TypeError),
+    ],
+)
+async def test_what_is_no_address_fails_as_ever(loop, host, port, error):
+    with none_leaked(), pytest.raises(error):
+        await loop.create_connection(Recorder, host, port)
+
+
+@pytest.mark.parametrize("place", ["loop", "class"])
+@pytest.mark.parametrize("name", STEPS)
+async def test_a_replaced_step_is_used(loop, monkeypatch, address, place, name):
+    owner = loop if place == "loop" else asyncio.base_events.BaseEventLoop
+    original = getattr(owner, name)
+    calls = []
+
+    async def step(*arguments, **options):
+        calls.append(name)
+        return await original(*arguments, **options)
+
+    for replaced in (False, True, False):
+        with monkeypatch.context() as patch:
+            if replaced:
+                patch.setattr(owner, name, step)
+            await closed(*await loop.create_connection(Recorder, *address))
+        assert set(calls) == ({name} if replaced else set())
+        calls.clear()
+
+
+async def test_a_replaced_step_of_a_subclass_is_used(loop, address):
+    calls = []
+
+    class Loop(type(loop)):
+        async def _connect_sock(self, *arguments, **options):
+            calls.append(arguments)
+            return await super()._connect_sock(*arguments, **options)
+
+        async def sock_connect(self, sock, address):
+            calls.append(address)
+            return await super().sock_connect(sock, address)
+
+    def connect():
+        async def main():
+            await closed(*await own.create_connection(Recorder, *address))
+
+        own = Loop()
+        try:
+            own.run_until_complete(main())
+        finally:
+            own.close()
+
+    await asyncio.to_thread(connect)
+    assert len(calls) == 2
+    assert calls[1] == address
+
+
+async def test_a_replaced_sock_connect_is_used(loop, monkeypatch, address):
+    original = loop.sock_connect
+    seen = []
+
+    async def sock_connect(sock, target):
+        seen.append((sock.gettimeout(), target))
+        await original(sock, target)
+
+    monkeypatch.setattr(loop, "sock_connect", sock_connect)
+    await closed(*await loop.create_connection(Recorder, *address))
+    assert seen == [(0, address)]
+
+
+async def test_a_replaced_socket_class_is_used(loop, monkeypatch, address):
+    made = []
+
+    class Socket(socket.socket):
+        def __init__(self, family=-1, type=-1, proto=-1, fileno=None):
+            super().__init__(family, type, proto, fileno)
+            if fileno is None:
+                made.append((family, type, proto))
+
+    monkeypatch.setattr(socket, "socket", Socket)
+    transport, protocol = await loop.create_connection(Recorder, *address)
+    assert made == [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)]
+    await closed(transport, protocol)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # older asyncio leaves a socket behind
+async def test_a_factory_that_raises_fails_the_call(loop, address):
+    error = LookupError("no protocol for you")
+
+    def factory():
+        raise error
+
+    with pytest.raises(LookupError) as caught:
+        await loop.create_connection(factory, *address)
+    assert caught.value is error
+
+
+async def test_cancelling_closes_the_socket(loop):
+    with none_leaked(), socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        blockers = [socket.socket() for _ in range(4)]
+        for sock in blockers:
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        task = loop.create_task(loop.create_connection(Recorder, *full.getsockname()))
+        await polled()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        del task
+        for sock in blockers:
+            sock.close()
+
+
+async def test_debug_mode_tells_of_the_connection(loop, address, caplog):
+    loop.set_debug(True)
+    loop.slow_callback_duration = 10
+    with caplog.at_level(logging.DEBUG, "asyncio"):
+        transport, protocol = await loop.create_connection(Recorder, *address)
+    (message,) = [text for text in caplog.messages if "connected to" in text]
+    expected = (
+        f"{transport.get_extra_info('socket')!r} connected to {address[0]}:{address[1]!r}: "
+        f"({transport!r}, {protocol!r})"
+    )
+    # What the transport is doing changes until it is looked at here.
+    assert message[: expected.index("(<")] == expected[: expected.index("(<")]
+    await closed(transport, protocol)
+
+
+@pytest.mark.parametrize(
+    "options", [{"ssl": None}, {"family": 0, "flags": 0, "proto": 0, "local_addr": None}]
+)
+async def test_arguments_that_say_nothing_may_be_given(loop, address, options):
+    await closed(*await loop.create_connection(Recorder, *address, **options))
+
+
+async def test_unknown_arguments_are_refused(loop, address):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        await loop.create_connection(Recorder, *address, colour=None)
+
+
+async def test_arguments_can_be_asked_for(loop):
+    expected = inspect.signature(asyncio.SelectorEventLoop.create_connection)
+    assert inspect.signature(type(loop).create_connection) == expected
+    assert inspect.iscoroutinefunction(loop.create_connection)
