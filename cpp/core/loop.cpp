@@ -116,6 +116,11 @@ void Loop::find_replaced_methods() noexcept {
   class_version_ = Py_TYPE(self_)->tp_version_tag;
 }
 
+PyObject* Loop::future_keywords() noexcept {
+  if (!future_keywords_) future_keywords_ = py::steal(Py_BuildValue("{OO}", state_.names.loop.get(), self_));
+  return future_keywords_.get();
+}
+
 void Loop::enqueue(Callback& callback) {
   ready_.push(reinterpret_cast<Entry>(&callback));
   py::retain(callback.self);
@@ -461,6 +466,7 @@ void Loop::notify_callback_ran() noexcept {
 int Loop::visit_refs(visitproc visit, void* arg) {
   Py_VISIT(patched_run_.get());
   Py_VISIT(task_factory_.get());
+  Py_VISIT(future_keywords_.get());
   for (std::size_t i = 0; i < ready_.size(); ++i) {
     const Entry entry = ready_[i];
     PyObject* object = (entry & kTaskBit) != 0 ? reinterpret_cast<Task*>(entry & ~kTaskBit)->owner()
@@ -492,6 +498,7 @@ void Loop::clear_refs() noexcept {
     py::drop(node->flush_owner());
   }
   patched_run_.reset();
+  future_keywords_.reset();
   if (extension_) extension_->clear();
 }
 

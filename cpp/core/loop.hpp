@@ -137,6 +137,10 @@ class Loop {
   // An attribute of this loop was set or deleted.
   void forget_class_version() noexcept { class_version_ = 0; }
 
+  // {"loop": this loop}, to make futures with: a type reads its arguments from a dictionary, and would get a
+  // new one each time. Null, with an error set, on failure.
+  [[nodiscard]] PyObject* future_keywords() noexcept;
+
   // Queues a callback, a native task, or work of a watcher. May throw std::bad_alloc.
   void enqueue(Callback& callback);
   void enqueue(Task& task);
@@ -238,6 +242,7 @@ class Loop {
   unsigned handle_version_ = 0;  // of asyncio.Handle, when it was last looked at
   py::Ref<> patched_run_;
   py::Ref<> task_factory_;
+  py::Ref<> future_keywords_;
   unsigned long thread_id_ = 0;
   unsigned turns_since_poll_ = 0;
   std::uint64_t last_poll_ns_ = 0;

@@ -182,10 +182,10 @@ PyObject* stop(PyObject* self, PyObject*) {
 }
 
 PyObject* create_future(PyObject* self, PyObject*) {
-  const py::State& state = loop_of(self).state();
-  PyObject* stack[] = {nullptr, self};
-  return PyObject_Vectorcall(state.library.future.get(), stack + 1, PY_VECTORCALL_ARGUMENTS_OFFSET,
-                             state.loop_keyword.get());
+  Loop& loop = loop_of(self);
+  PyObject* keywords = loop.future_keywords();
+  if (keywords == nullptr) return nullptr;
+  return PyObject_Call(loop.state().library.future.get(), loop.state().no_arguments.get(), keywords);
 }
 
 // asyncio's hook for handles that were made elsewhere (signals).

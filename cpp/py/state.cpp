@@ -35,6 +35,7 @@ bool State::load() noexcept {
   if (!(names.name = steal(PyUnicode_InternFromString(#name)))) return false;
   VELOOP_NAMES(VELOOP_INTERN)
 #undef VELOOP_INTERN
+  no_arguments = steal(PyTuple_New(0));
   loop_keyword = steal(PyTuple_Pack(1, names.loop.get()));
   fileno_keyword = steal(PyTuple_Pack(1, names.fileno.get()));
   if (!import_into(library.handle, "asyncio", "Handle")) return false;
@@ -52,8 +53,8 @@ bool State::load() noexcept {
   library.tasks = steal(PyImport_ImportModule("asyncio.tasks"));
   if (!import_into(library.loop, "asyncio", "SelectorEventLoop")) return false;
   library.loop_create_task = get_attr(library.loop.get(), names.create_task.get());
-  return library.tasks && library.loop_create_task && loop_keyword && fileno_keyword && library.handle_run &&
-         library.server_attach && library.server_detach &&
+  return library.tasks && library.loop_create_task && no_arguments && loop_keyword && fileno_keyword &&
+         library.handle_run && library.server_attach && library.server_detach &&
          import_into(library.weak_set, "weakref", "WeakSet") &&
          import_into(library.future, "asyncio", "Future") &&
          import_into(library.buffered_protocol, "asyncio", "BufferedProtocol") &&

@@ -119,7 +119,8 @@ struct State {
   FreeList free_handles;
   DyingHandles dying_handles;
   ErrorWords error_words;
-  Ref<> loop_keyword;    // ("loop",), to make futures with
+  Ref<> no_arguments;    // ()
+  Ref<> loop_keyword;    // ("loop",), to make tasks with
   Ref<> fileno_keyword;  // ("fileno",), to make sockets with
 
   State() = default;
