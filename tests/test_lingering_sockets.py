@@ -1,4 +1,4 @@
-"""A socket that was received from may stay registered with the kernel: nobody must notice."""
+"""A socket that was received from, or connected, may stay registered with the kernel: nobody must notice."""
 
 from __future__ import annotations
 
@@ -176,3 +176,78 @@ async def test_a_socket_put_in_the_place_of_another_is_told_of_its_data(loop):
         await asyncio.sleep(0)
         other_far.send(b"third")
         assert await asyncio.wait_for(waiting, 10) == b"third"
+
+
+async def connect(loop, listener):
+    near = socket.socket()
+    near.setblocking(False)
+    await loop.sock_connect(near, listener.getsockname())
+    return near, listener.accept()[0]
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+async def test_a_connected_socket_receives(loop, listener):
+    near, far = await connect(loop, listener)
+    with near, far:
+        assert loop.remove_writer(near) is False
+        await receive_later(loop, near, far)
+        await receive_later(loop, near, far)
+
+
+async def test_a_writer_of_a_connected_socket_is_told_as_long_as_there_is_room(loop, listener):
+    near, far = await connect(loop, listener)
+    with near, far:
+        seen = []
+        loop.add_writer(near, lambda: seen.append(1))
+        for _ in range(5):
+            await polled()
+        assert len(seen) >= 5
+        assert loop.remove_writer(near) is True
+        await polled()
+        del seen[:]
+        await polled()
+        assert seen == []
+
+
+async def test_a_connected_socket_sends_more_than_fits(loop, listener):
+    near, far = await connect(loop, listener)
+    with near, far:
+        sending = loop.create_task(loop.sock_sendall(near, bytes(10_000_000)))
+        far.setblocking(False)
+        received = 0
+        while received < 10_000_000:
+            received += len(await loop.sock_recv(far, 1 << 20))
+        await sending
+
+
+async def test_sockets_are_connected_one_after_the_other(loop, listener):
+    """Each has the number of the one before it; every second one is read by a transport."""
+    for turn in range(6):
+        near, far = await connect(loop, listener)
+        if turn % 2:
+            reader, writer = await asyncio.open_connection(sock=near)
+            far.send(b"data")
+            assert await reader.readexactly(4) == b"data"
+            writer.close()
+            await writer.wait_closed()
+        else:
+            near.close()
+        far.close()
+
+
+async def test_a_connected_socket_that_nobody_reads_does_not_keep_the_loop_busy(loop, listener):
+    near, far = await connect(loop, listener)
+    with near, far:
+        elsewhere = os.dup(near.fileno())
+        near.close()
+        far.send(b"data")
+        far.close()
+        begin = time.process_time()
+        await asyncio.sleep(0.2)
+        assert time.process_time() - begin < 0.1
+        os.close(elsewhere)

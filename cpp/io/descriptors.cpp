@@ -91,20 +91,20 @@ bool Descriptors::set_handle(int fd, unsigned direction, core::Callback& handle,
   // As selectors: the object that a descriptor was first registered for stays until nobody waits for it.
   const bool is_number = file_object == nullptr || PyLong_Check(file_object);
   if (foreign.wanted() == kNothing && !is_number) foreign.file_object = py::share(file_object);
-  py::Ref<>& slot = direction == kReadable ? foreign.reader : foreign.writer;
+  py::Ref<>& slot = foreign.slot(direction);
   // What was there goes last: its destructors may run Python code that ends this registration.
   const py::Ref<> old = std::exchange(slot, py::share(handle.self));
   return !old || py::steal(core::handle_cancel(*core::as_callback(loop_.state(), old.get())));
 }
 
-bool Descriptors::wait_for(int fd, core::Callback& handle) {
+bool Descriptors::wait_for(int fd, unsigned direction, core::Callback& handle) {
   ForeignFd& foreign = foreign_at(fd);
   if (foreign.wanted() != kNothing || foreign.watches_duplicate() || !loop_.poller()->tolerates_closed()) {
-    return set_handle(fd, kReadable, handle, nullptr);
+    return set_handle(fd, direction, handle, nullptr);
   }
   // Asked for each time: what lingers may be a file that the number no longer stands for (dup2()).
-  if (!watch(foreign, fd, kReadable | core::kEdge)) return false;
-  foreign.reader = py::share(handle.self);
+  if (!watch(foreign, fd, direction | core::kEdge)) return false;
+  foreign.slot(direction) = py::share(handle.self);
   return true;
 }
 
@@ -112,12 +112,12 @@ void Descriptors::leave(int fd, unsigned direction, core::Callback& handle, bool
   const auto found = foreign_.find(fd);
   if (found == foreign_.end()) return;
   ForeignFd& foreign = *found->second;
-  if ((direction == kReadable ? foreign.reader : foreign.writer).get() != handle.self) return;
-  if (!may_linger || foreign.writer || (foreign.interest() & core::kEdge) == 0) {
+  if (foreign.slot(direction).get() != handle.self) return;
+  if (!may_linger || foreign.wanted() != direction || (foreign.interest() & core::kEdge) == 0) {
     remove_handle(fd, direction);
     return;
   }
-  const py::Ref<> old = std::move(foreign.reader);
+  const py::Ref<> old = std::move(foreign.slot(direction));
   if (!py::steal(core::handle_cancel(handle))) PyErr_Clear();
 }
 
@@ -126,7 +126,7 @@ bool Descriptors::remove_handle(int fd, unsigned direction) noexcept {
   if (found == foreign_.end()) return false;
   ForeignFd& foreign = *found->second;
   if ((foreign.wanted() & direction) == 0 && foreign.wanted() != kNothing) return false;
-  const py::Ref<> old = std::move(direction == kReadable ? foreign.reader : foreign.writer);
+  const py::Ref<> old = std::move(foreign.slot(direction));
   const unsigned rest = foreign.wanted();
   // A descriptor closed behind our back cannot be changed any more; it is gone all the same.
   const int error_number = loop_.poller()->watch(foreign, foreign.number_to_watch(), rest);

@@ -44,6 +44,9 @@ class ForeignFd final : public core::Watcher {
   py::Ref<> reader;       // Handle
   py::Ref<> writer;       // Handle
   py::Ref<> file_object;  // what was registered, unless it was a number
+  [[nodiscard]] py::Ref<>& slot(unsigned direction) noexcept {
+    return direction == core::kReadable ? reader : writer;
+  }
 
   // The transport that has lent the descriptor out goes on watching it: who borrows it watches a duplicate.
   void watch_duplicate() noexcept;
@@ -78,10 +81,11 @@ class Descriptors final : public core::Extension {
   // set, on failure.
   [[nodiscard]] bool set_handle(int fd, unsigned direction, core::Callback& handle, PyObject* file_object);
   // The same for one who waits to read, has just found nothing there, and will give the place back by leave()
-  // when there was. The kernel's registration then lingers, so that the next wait costs one system call
-  // instead of two. It is edge-triggered, so that what lingers for a file that is closed here, but open in
-  // another process, wakes the loop once per arrival, and not for ever.
-  [[nodiscard]] bool wait_for(int fd, core::Callback& handle);
+  // when there was; or who waits to have connected, and for whom somebody will wait to read next. The
+  // kernel's registration then lingers, so that the next wait costs one system call instead of two. It is
+  // edge-triggered, so that what lingers for a file that is closed here, but open in another process, wakes
+  // the loop once per arrival, and not for ever.
+  [[nodiscard]] bool wait_for(int fd, unsigned direction, core::Callback& handle);
   // Gives up the place of `handle`, if it is still its own.
   void leave(int fd, unsigned direction, core::Callback& handle, bool may_linger) noexcept;
   // Cancels and forgets. True if there was one.

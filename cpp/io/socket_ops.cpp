@@ -117,6 +117,7 @@ class SocketOp {
 
  private:
   [[nodiscard]] const py::State& state() const noexcept { return loop_->state(); }
+  [[nodiscard]] bool is_connecting() const noexcept { return method_->kind == Kind::kConnect; }
   [[nodiscard]] bool check_socket() noexcept;
   [[nodiscard]] py::Step first_try() noexcept;
   [[nodiscard]] py::Step wait() noexcept;
@@ -187,8 +188,8 @@ py::Step SocketOp::wait() noexcept {
     if (handle == nullptr) return false;
     handle_ = py::steal(handle->self);
     core::show_to_collector(*handle);
-    if (method_->direction == core::kReadable && call_.drains()) {
-      return descriptors.wait_for(fd, *handle);
+    if ((method_->direction == core::kReadable || is_connecting()) && call_.drains()) {
+      return descriptors.wait_for(fd, method_->direction, *handle);
     }
     return descriptors.set_handle(fd, method_->direction, *handle, nullptr);
   });
@@ -230,8 +231,10 @@ bool SocketOp::on_ready() noexcept {
   if (attempt.kind == Attempt::Kind::kBlocked) return true;
   if (attempt.kind == Attempt::Kind::kFailed && py::is_exit_request()) return false;
   const py::Ref<> error = attempt.kind == Attempt::Kind::kFailed ? py::take_exception() : py::Ref<>();
-  // Who has received something will probably ask for more; who has come to the end will not.
-  stop_waiting(method_->direction == core::kReadable && attempt.value && !is_end(attempt.value.get()));
+  // Who has received something will probably ask for more, and who has connected will read; who has come to
+  // the end will not.
+  stop_waiting((method_->direction == core::kReadable || is_connecting()) && attempt.value &&
+               !is_end(attempt.value.get()));
   call_.release_buffer();
   const py::Ref<> future = std::move(future_);
   return static_cast<bool>(error
