@@ -34,7 +34,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", default="*", metavar="NAMES", help="workloads, with wildcards, by commas")
     parser.add_argument("--rounds", type=int, help="how often each loop is measured (default 5)")
     parser.add_argument("--seconds", type=float, help="how long one measurement lasts (default 1)")
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 0.15 seconds: an impression")
+    parser.add_argument("--quick", action="store_true", help="1 round of 0.1 seconds: an impression")
     parser.add_argument("--grid", action="store_true", help="all parameters of each workload")
     parser.add_argument("--no-limit", action="store_true", help="leave out the plain C server")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was measured")
@@ -44,8 +44,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--from", type=Path, metavar="FILE", dest="source", help="show a --json file again")
     parser.add_argument("--list", action="store_true", help="list the workloads and stop")
     options = parser.parse_args(arguments)
-    options.rounds = options.rounds or (2 if options.quick else 5)
-    options.seconds = options.seconds or (0.15 if options.quick else 1.0)
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.seconds = options.seconds or (0.1 if options.quick else 1.0)
     return options
 
 

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include <cstdint>
+#include <utility>
 
 #include "base/owned_fd.hpp"
 
@@ -16,6 +17,19 @@ namespace veloop::core {
 
 class DeadlineFd {
  public:
+  // Opened with what else the loop needs to wait, not in the middle of a program that counts descriptors.
+  // False if the system has none to spare: arm() tries again.
+  bool open(int epoll_fd, int name) noexcept {
+    base::OwnedFd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (!fd) return false;
+    epoll_event event = {};
+    event.events = EPOLLIN | EPOLLET;  // told once, so that nobody has to read it
+    event.data.fd = name;
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd.get(), &event) != 0) return false;
+    fd_ = std::move(fd);
+    return true;
+  }
+
   // Has a wait for `epoll_fd` end with an event named `name`, at the latest when `timeout_ns` have passed.
   // False if the system has none to spare: the caller has to do without.
   [[nodiscard]] bool arm(int epoll_fd, int name, std::int64_t timeout_ns) noexcept {
@@ -41,17 +55,6 @@ class DeadlineFd {
 
  private:
   static constexpr std::uint64_t kNanosPerSecond = 1'000'000'000;
-
-  bool open(int epoll_fd, int name) noexcept {
-    base::OwnedFd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-    if (!fd) return false;
-    epoll_event event = {};
-    event.events = EPOLLIN | EPOLLET;  // told once, so that nobody has to read it
-    event.data.fd = name;
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd.get(), &event) != 0) return false;
-    fd_ = std::move(fd);
-    return true;
-  }
 
   base::OwnedFd fd_;
   std::uint64_t armed_ = 0;  // the time on uv_hrtime()'s clock for which it is set, while that is to come

@@ -41,9 +41,12 @@ class EpollPoller final : public Poller {
     const bool ok = enter(libuv, loop_->async_io_watcher.fd, loop_->async_io_watcher.fd) &&
                     enter(libuv, loop_->signal_io_watcher.fd, loop_->signal_io_watcher.fd) &&
                     enter(epoll_fd_.get(), libuv, kLibuv);
-    if (ok) return 0;
-    loop_ = nullptr;
-    return errno;
+    if (!ok) {
+      loop_ = nullptr;
+      return errno;
+    }
+    (void)deadline_.open(epoll_fd_.get(), kDeadline);
+    return 0;
   }
 
   int watch(Watcher& watcher, int fd, unsigned interest) override {
