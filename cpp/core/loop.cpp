@@ -116,9 +116,11 @@ void Loop::find_replaced_methods() noexcept {
   class_version_ = Py_TYPE(self_)->tp_version_tag;
 }
 
-PyObject* Loop::future_keywords() noexcept {
-  if (!future_keywords_) future_keywords_ = py::steal(Py_BuildValue("{OO}", state_.names.loop.get(), self_));
-  return future_keywords_.get();
+py::Ref<> Loop::future_keywords() noexcept {
+  if (future_keywords_) return future_keywords_.share();
+  auto made = py::steal(Py_BuildValue("{OO}", state_.names.loop.get(), self_));
+  if (made && !closed_) future_keywords_ = made.share();  // close() ends the cycle.
+  return made;
 }
 
 void Loop::enqueue(Callback& callback) {

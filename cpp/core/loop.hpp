@@ -139,7 +139,7 @@ class Loop {
 
   // {"loop": this loop}, to make futures with: a type reads its arguments from a dictionary, and would get a
   // new one each time. Null, with an error set, on failure.
-  [[nodiscard]] PyObject* future_keywords() noexcept;
+  [[nodiscard]] py::Ref<> future_keywords() noexcept;
 
   // Queues a callback, a native task, or work of a watcher. May throw std::bad_alloc.
   void enqueue(Callback& callback);

@@ -183,9 +183,9 @@ PyObject* stop(PyObject* self, PyObject*) {
 
 PyObject* create_future(PyObject* self, PyObject*) {
   Loop& loop = loop_of(self);
-  PyObject* keywords = loop.future_keywords();
-  if (keywords == nullptr) return nullptr;
-  return PyObject_Call(loop.state().library.future.get(), loop.state().no_arguments.get(), keywords);
+  const py::Ref<> keywords = loop.future_keywords();
+  if (!keywords) return nullptr;
+  return PyObject_Call(loop.state().library.future.get(), loop.state().no_arguments.get(), keywords.get());
 }
 
 // asyncio's hook for handles that were made elsewhere (signals).

@@ -129,3 +129,19 @@ def test_a_forgotten_loop_with_what_its_last_run_left(loop_factory, delay):
         token = run()
         gc.collect()
         assert collected(token)
+
+
+def test_a_closed_loop_goes_with_its_last_reference(loop_factory):
+    """Also one that has made a future after it was closed."""
+    loop = loop_factory()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.create_future()
+    loop.close()
+    loop.create_future()
+    token = weakref.ref(loop)
+    gc.disable()
+    try:
+        del loop
+        assert token() is None
+    finally:
+        gc.enable()
