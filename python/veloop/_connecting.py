@@ -13,9 +13,12 @@ import functools
 import socket
 import sys
 from asyncio import base_events
-from typing import Any
 
 from ._hooks import Hooks
+
+TYPE_CHECKING = False  # importing typing takes a tenth of a program's start
+if TYPE_CHECKING:
+    from typing import Any
 
 # What tests replace to see what asyncio asks for; the methods are watched by `_literal_address`.
 _ipaddr_info: Any = base_events._ipaddr_info  # type: ignore[attr-defined]

@@ -1,102 +1,32 @@
-"""run_in_executor() on a plain thread pool, without the concurrent.futures.Future that nobody looks at.
-
-asyncio submits the call, and chains the future that it gets to one of its own: two futures, a condition and
-four callbacks for one result. Here the pool's worker finds an item that hands the result to the loop in one
-step. Whatever else can happen (an exception, a pool that breaks or is shut down) goes the way it goes in
-asyncio: see ``WorkItem.future``.
-
-Only what is exactly a ThreadPoolExecutor, as the standard library made it, is served. Everything else, and
-debug mode, is left to asyncio. So is a new Python whose submit() is not one of those that we know.
-"""
+"""run_in_executor(): on a plain thread pool without asyncio's way round (``_thread_pools``)."""
 
 from __future__ import annotations
 
-import concurrent.futures
-from asyncio import events, futures
-from concurrent.futures import thread
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from functools import cache
 
 from ._hooks import Hooks
 
+TYPE_CHECKING = False  # importing typing takes a tenth of a program's start
 if TYPE_CHECKING:
     import asyncio
+    import concurrent.futures
     from collections.abc import Callable
+    from typing import Any, TypeVar, TypeVarTuple
 
-_T = TypeVar("_T")
-_Ts = TypeVarTuple("_Ts")
-
-_thread: Any = thread
-_pool_type: Any = thread.ThreadPoolExecutor
-_futures: Any = futures
-
-# Every name that ThreadPoolExecutor.submit() uses. We do what it does: if that changes, we must not.
-_COMMON = (
-    "_shutdown_lock _global_shutdown_lock _broken _shutdown RuntimeError _base Future _WorkItem _work_queue "
-    "put _adjust_thread_count"
-)
-_BEFORE_314 = frozenset(f"{_COMMON} BrokenThreadPool".split())
-_SINCE_314 = frozenset(f"{_COMMON} BROKEN _resolve_work_item_task".split())
-
-_submit: Any = _pool_type.submit
-_work_item: Any = getattr(thread, "_WorkItem", None)
-_run: Any = getattr(_work_item, "run", None)
-_names = frozenset(getattr(getattr(_submit, "__code__", None), "co_names", ()))
-# From 3.14 on the pool makes a task of a call, and a worker runs it in a context of its own.
-_WITH_TASKS = _names == _SINCE_314
-if _names not in (_BEFORE_314, _SINCE_314) or not (
-    hasattr(futures, "_copy_future_state") and hasattr(futures, "_set_result_unless_cancelled")
-):
-    _submit = None  # no submit() is this one
+    _T = TypeVar("_T")
+    _Ts = TypeVarTuple("_Ts")
 
 
-class WorkItem:
-    """A call that waits in a thread pool's queue, and the loop's future that its result is for."""
+@cache
+def _submit() -> Any:
+    """Imported only now: most programs never use a thread pool, and its modules take time."""
+    from ._thread_pools import submit
 
-    __slots__ = ("_loop", "_target", "_task")
-
-    def __init__(self, loop: Any, target: asyncio.Future[Any], task: Any) -> None:
-        self._loop = loop
-        self._target = target
-        self._task = task
-
-    def run(self, context: Any = None) -> None:
-        """Make the call, in a thread of the pool."""
-        if self._target.cancelled():
-            return
-        try:
-            result = self._task[0](*self._task[1]) if context is None else context.run(self._task)
-        except BaseException as exception:
-            self.future.set_exception(exception)
-            del self  # This frame belongs to the exception's traceback.
-        else:
-            try:
-                self._loop.call_soon_threadsafe(_futures._set_result_unless_cancelled, self._target, result)
-            except Exception:  # A closed loop takes nothing: asyncio's way knows what to do.
-                self.future.set_result(result)
-
-    @property
-    def future(self) -> concurrent.futures.Future[Any]:
-        """A concurrent future whose end ends the loop's: for whoever ends this item in another way.
-
-        A pool that breaks, or is shut down, asks the items in its queue for it.
-        """
-        source: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        source.add_done_callback(self._pass_on)
-        return source
-
-    def _pass_on(self, source: concurrent.futures.Future[Any]) -> None:
-        if events._get_running_loop() is self._loop:
-            _futures._copy_future_state(source, self._target)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_futures._copy_future_state, source, self._target)
+    return submit
 
 
 class Executors(Hooks):
     """The executor methods of the loop."""
-
-    _default_executor: Any
-    _executor_shutdown_called: bool
-    _closed: bool
 
     def run_in_executor(
         self, executor: concurrent.futures.Executor | None, func: Callable[[*_Ts], _T], *args: *_Ts
@@ -105,23 +35,5 @@ class Executors(Hooks):
 
         Returns a future for its result. Raises RuntimeError if the loop is closed, or the executor shut down.
         """
-        pool: Any = self._default_executor if executor is None else executor
-        if (
-            type(pool) is not _pool_type
-            or _pool_type.submit is not _submit
-            or "submit" in pool.__dict__
-            or _thread._WorkItem is not _work_item
-            or _work_item.run is not _run
-            or self._debug
-            or self._closed
-            or (executor is None and self._executor_shutdown_called)
-        ):
-            return super().run_in_executor(executor, func, *args)
-        task = pool._resolve_work_item_task(func, args, {}) if _WITH_TASKS else (func, args)
-        target: asyncio.Future[_T] = self.create_future()
-        with pool._shutdown_lock, _thread._global_shutdown_lock:
-            if not (pool._broken or pool._shutdown or _thread._shutdown):
-                pool._work_queue.put(WorkItem(self, target, task))
-                pool._adjust_thread_count()
-                return target
-        return super().run_in_executor(executor, func, *args)  # which raises what submit() raises
+        future: asyncio.Future[_T] | None = _submit()(self, executor, func, args)
+        return super().run_in_executor(executor, func, *args) if future is None else future

@@ -10,7 +10,10 @@ from __future__ import annotations
 import os
 import signal
 import weakref
-from typing import Any
+
+TYPE_CHECKING = False  # importing typing takes a tenth of a program's start
+if TYPE_CHECKING:
+    from typing import Any
 
 _loops: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 

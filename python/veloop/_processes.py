@@ -14,9 +14,12 @@ import sys
 from asyncio import base_subprocess, unix_events
 from asyncio.log import logger
 from functools import cache
-from typing import Any
 
 from ._hooks import Hooks
+
+TYPE_CHECKING = False  # importing typing takes a tenth of a program's start
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class SubprocessTransport(base_subprocess.BaseSubprocessTransport):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVarTuple
-
 from ._hooks import Hooks
 
+TYPE_CHECKING = False  # importing typing takes a tenth of a program's start
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVarTuple
 
-_Ts = TypeVarTuple("_Ts")
+    _Ts = TypeVarTuple("_Ts")
 
 
 class Signals(Hooks):
