@@ -177,6 +177,7 @@ bool StreamTransport::on_eof() noexcept {
   const int truth = keep_open ? PyObject_IsTrue(keep_open.get()) : -1;
   if (truth < 0) return fatal_error("Fatal error: protocol.eof_received() call failed.");
   if (truth == 0) return close();
+  eof_received_ = true;
   unwatch(kReadable);  // The protocol may go on writing; nothing more can come.
   return true;
 }
@@ -277,7 +278,7 @@ bool StreamTransport::after_append() noexcept {
   if (is_lost() || queue_.empty()) return true;
   if (waits_for_writing()) return maybe_pause();
   if (queue_.size() >= kSendAtOnce || queue_.size() > flow_.high()) return send_now();
-  if (!loop_->is_running_callbacks()) return send_now();
+  if (eof_received_ || !loop_->is_running_callbacks()) return send_now();
   ++calls_held_back_;
   loop_->call_after_callbacks(*this);
   return true;

@@ -99,7 +99,8 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
   unsigned calls_held_back_ = 0;  // of write(), since the last attempt to send
   bool buffered_protocol_ = false;
   bool eof_written_ = false;
-  bool large_reads_ = false;  // the last read filled much of the buffer: read into the final object
+  bool eof_received_ = false;  // the peer may be gone: a write that fails is to be seen at once
+  bool large_reads_ = false;   // the last read filled much of the buffer: read into the final object
 };
 
 // The loop's hook `_make_socket_transport`, for the Loop type.

@@ -33,10 +33,8 @@ template <class T>
 struct TransportMembers {
   static T& of(PyObject* self) noexcept { return *py::state_of<T>(self); }
 
-  static PyObject* is_closing(PyObject* self, PyObject*) {
-    if (!of(self).settle()) return nullptr;
-    return PyBool_FromLong(of(self).is_closing());
-  }
+  // Does not settle: drain() and web servers ask after each write, and would have it leave by itself.
+  static PyObject* is_closing(PyObject* self, PyObject*) { return PyBool_FromLong(of(self).is_closing()); }
   static PyObject* get_protocol(PyObject* self, PyObject*) { return or_none(of(self).protocol()); }
   static PyObject* set_protocol(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
     PyObject* protocol = py::only_argument("set_protocol", "protocol", args, count, keywords);
