@@ -6,10 +6,9 @@
 // From 3.14 on such a thread hangs until the process is gone. So do ours, with every Python.
 #include <Python.h>
 
-#include <cstddef>
+#include <exception>
 
 #if PY_VERSION_HEX < 0x030E0000 && defined(__GLIBCXX__)
-#include <cxxabi.h>
 #include <unistd.h>
 #define VELOOP_THREADS_MAY_END 1
 #endif
@@ -22,7 +21,9 @@ auto survive_thread_end(Body&& body) noexcept -> decltype(body()) {
 #ifdef VELOOP_THREADS_MAY_END
   try {
     return body();
-  } catch (const abi::__forced_unwind&) {
+  } catch (...) {
+    // What unwinds the stack of a thread that ends is no C++ exception; such a one has no business here.
+    if (std::current_exception()) std::terminate();
     for (;;)
       ::pause();
   }

@@ -3,10 +3,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import socket
-from collections.abc import Callable
-from typing import Any, final
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar, final
 
 from typing_extensions import Buffer, disjoint_base
+
+_T = TypeVar("_T")
 
 __version__: str
 POLLER: str
@@ -63,6 +66,17 @@ class Loop:
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> TimerHandle: ...
+    if sys.version_info >= (3, 14):
+        def create_task(self, coro: Coroutine[Any, Any, _T], **kwargs: Any) -> asyncio.Task[_T]: ...
+    else:
+        def create_task(
+            self,
+            coro: Coroutine[Any, Any, _T],
+            *,
+            name: object = None,
+            context: contextvars.Context | None = None,
+        ) -> asyncio.Task[_T]: ...
+
     def time(self) -> float: ...
     def get_debug(self) -> bool: ...
     def is_running(self) -> bool: ...
