@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.dev import environment, interpreters, steps, system_packages
+from tools.dev import environment, interpreters, memory_checks, steps, system_packages
 from tools.dev.__main__ import COMMANDS
+from tools.dev.memory_checks import Outcome
 from tools.dev.system_packages import Need
 
 ROOT = Path(__file__).parent.parent
@@ -153,3 +154,24 @@ def test_shell_scripts_are_well_formed() -> None:
     subprocess.run(["sh", "-n", ROOT / "dev"], check=True)
     subprocess.run(["sh", "-n", ROOT / "tools" / "dev" / "apt-install"], check=True)
     subprocess.run(["bash", "-n", ROOT / ".ci" / "run"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reports", "status"),
+    [
+        (Outcome(passed=2, failed=0, skipped=1), 0, 0),
+        (Outcome(passed=2, failed=0, skipped=1), None, 0),
+        (Outcome(passed=2, failed=1, skipped=0), 0, 1),
+        (Outcome(passed=0, failed=1, skipped=0), None, 1),
+        (Outcome(passed=2, failed=1, skipped=0), 1, 2),
+        (Outcome(passed=2, failed=0, skipped=0), 1, 2),
+        (Outcome(passed=0, failed=0, skipped=2), 0, 2),
+        (None, 0, 2),
+        (None, None, 2),
+    ],
+)
+def test_only_failed_tests_are_worth_running_again(
+    outcome: Outcome | None, reports: int | None, status: int
+) -> None:
+    """Continuous integration does that after a 1."""
+    assert memory_checks.exit_status(outcome, reports) == status

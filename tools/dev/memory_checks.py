@@ -159,7 +159,7 @@ def _tell(
 ) -> int:
     if outcome is None:
         say("the run ended early: see above")
-        return 1
+        return exit_status(outcome, reports)
     table = Table(
         ["Python", "with", "compiler", "passed:", "failed:", "skipped:", "sanitizers' reports:"],
     )
@@ -169,7 +169,14 @@ def _tell(
     print(f"\n{table}")
     if "--record" in arguments:
         record("memory", table)
-    return 1 if outcome.failed or reports or not outcome.passed else 0
+    return exit_status(outcome, reports)
+
+
+def exit_status(outcome: Outcome | None, reports: int | None) -> int:
+    """1 says that the tests named as failed are all that is wrong: only then may a run of those decide."""
+    if outcome is None or reports or not (outcome.passed or outcome.failed):
+        return 2
+    return 1 if outcome.failed else 0
 
 
 def _compiler() -> str:
