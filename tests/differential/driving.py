@@ -7,7 +7,6 @@ happens any more, without a clock.
 from __future__ import annotations
 
 import asyncio
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -96,12 +95,15 @@ class Stepping(Acting):
     world: World
     driver: Driver
     transport: Any
-    peer: socket.socket
+    peer: Any
+
+    def peer_is_there(self) -> bool:
+        return bool(self.peer.fileno() >= 0)
 
     def play(self, step: tuple[str, Any], way_on: str) -> None:
         what, argument = step
         if what == "peer":
-            if self.peer.fileno() >= 0:
+            if self.peer_is_there():
                 getattr(self, "peer_" + argument.replace(" ", "_"))()
         elif self.transport is None:
             return

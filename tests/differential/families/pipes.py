@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from differential.driving import ERRORS, Acting, Action, Actions, Driver, Plain, Script
+from differential.driving import ERRORS, Action, Actions, Driver, Plain, Script, Stepping
 from differential.frame import Family, World
 from differential.words import Text
 
@@ -83,7 +83,7 @@ PROGRAMS = programs(
 )
 
 
-class Player(Acting):
+class Player(Stepping):
     """One transport of a pipe, and the file at the other end."""
 
     def __init__(self, world: World, way: str, scenes: tuple[tuple[str, Actions], ...]) -> None:
@@ -201,6 +201,9 @@ class Player(Acting):
 
     # -- the other end ------------------------------------------------------------------------------
 
+    def peer_is_there(self) -> bool:
+        return not self.peer_gone
+
     def peer_send(self, size: int = 11) -> None:
         if isinstance(self.peer, socket.socket):
             self.world.attempt("peer sends", self.peer.send, b"p" * size)
@@ -243,22 +246,6 @@ class Player(Acting):
                 break
         cut_short = self.huge and self.drained < self.huge
         self.world.note("peer has read", *(() if cut_short else (self.drained, self.checksum)), self.ended)
-
-    def play(self, step: tuple[str, Any], way_on: str) -> None:
-        what, argument = step
-        if what == "peer":
-            if not self.peer_gone:
-                getattr(self, "peer_" + argument.replace(" ", "_"))()
-        elif self.transport is None:
-            return
-        elif what == "do":
-            self.world.loop.call_soon(self.do, *argument)
-        else:
-            self.do(*argument)
-        if way_on == "turn" or self.transport is None:
-            self.driver.turn()
-        elif way_on == "quiet":
-            self.driver.quiet()
 
 
 def run(world: World, program: tuple[Any, ...]) -> None:

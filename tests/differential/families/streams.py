@@ -281,8 +281,6 @@ class Player(Stepping):
             self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.peer_close()
 
-    # -- steps --------------------------------------------------------------------------------------
-
 
 def run(world: World, program: tuple[Any, ...]) -> None:
     kind, protocol, debug, scenes, steps = program
