@@ -41,11 +41,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("loop_factory", wanted, indirect=True)
 
 
-def pytest_collection_finish() -> None:
-    """libuv makes a pipe for the whole process with the first loop: that belongs to no file."""
-    _veloop_factory().close()
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """pytest would keep a test's fixtures until the file is done with: then they count as left behind."""
@@ -63,9 +58,7 @@ def _forget_fixtures(item: pytest.Function) -> None:
 @pytest.fixture(scope="session")
 def waited_once() -> None:
     """libuv opens two descriptors for the whole process when the first loop waits."""
-    import veloop
-
-    loop = veloop.new_event_loop()
+    loop = _veloop_factory()
     loop.run_until_complete(asyncio.sleep(0.001))
     loop.close()
 
