@@ -14,14 +14,25 @@ import socket
 import sys
 from asyncio import base_events
 
-from ._hooks import Hooks
+from ._hooks import Hooks, is_own
 
 TYPE_CHECKING = False  # importing typing takes a tenth of a program's start
 if TYPE_CHECKING:
     from typing import Any
 
+_base_loop: Any = base_events.BaseEventLoop
+_inherited: Any = _base_loop.create_connection
 # What tests replace to see what asyncio asks for; the methods are watched by `_literal_address`.
 _ipaddr_info: Any = base_events._ipaddr_info  # type: ignore[attr-defined]
+_PARTS = (
+    _inherited,
+    _ipaddr_info,
+    _base_loop._ensure_resolved,
+    _base_loop._connect_sock,
+    _base_loop._create_connection_transport,
+)
+# Not so if somebody replaced a part of it before we came.
+_IS_ASYNCIOS = all(is_own(part, base_events) for part in _PARTS)
 # None: somebody put a class of his own there before we came (a proxy's, for instance).
 _Socket = socket.socket if socket.socket.__module__ == "socket" else None
 
@@ -35,8 +46,7 @@ _TCP = int(socket.IPPROTO_TCP)
 # From Python 3.15 on the callbacks of a connection share a context.
 _HAS_OWN_CONTEXT = sys.version_info >= (3, 15)
 
-_inherited: Any = base_events.BaseEventLoop.create_connection
-_DEFAULTS: Any = _inherited.__kwdefaults__
+_DEFAULTS: Any = getattr(_inherited, "__kwdefaults__", None) or {}
 
 
 class Connecting(Hooks):
@@ -46,27 +56,28 @@ class Connecting(Hooks):
         self, protocol_factory: Any, host: Any = None, port: Any = None, **options: Any
     ) -> Any:
         loop: Any = self
+        inherited: Any = super().create_connection
         address = loop._literal_address(host, port)
         if (
             address is None
+            or not _IS_ASYNCIOS
+            or getattr(inherited, "__func__", None) is not _inherited
             or (options and not _are_defaults(options))
             or base_events._ipaddr_info is not _ipaddr_info  # type: ignore[attr-defined]
             or _Socket is None
             or base_events.socket.socket is not _Socket  # type: ignore[attr-defined]
         ):
-            return await super().create_connection(protocol_factory, host, port, **options)
+            return await inherited(protocol_factory, host, port, **options)
         sock = _Socket(_INET if len(address) == 2 else _INET6, _STREAM, _TCP)
         try:
             if not _NONBLOCK:
                 sock.setblocking(False)
             await loop.sock_connect(sock, address)
+            # Before the factory is called: what that sets is not seen by the callbacks.
+            context = {"context": contextvars.copy_context()} if _HAS_OWN_CONTEXT else {}
             protocol = protocol_factory()
             waiter = loop.create_future()
-            if _HAS_OWN_CONTEXT:
-                context = contextvars.copy_context()
-                transport = loop._make_socket_transport(sock, protocol, waiter, context=context)
-            else:
-                transport = loop._make_socket_transport(sock, protocol, waiter)
+            transport = loop._make_socket_transport(sock, protocol, waiter, **context)
         except BaseException:
             sock.close()
             raise

@@ -1,9 +1,10 @@
-"""Every private hook of asyncio that veloop implements or relies on, in one place.
+"""The private hooks of asyncio that every loop needs; those of one subject are in its own module.
 
 ``Hooks`` is the glue between asyncio's cold code and the native core: methods that the native core calls
 to report something (``_callback_failed``, ``_report_slow``), and private methods of asyncio's loop that
 must not run as they are because there is no selector and no self-pipe. CPython's own test suite guards
-them on each supported version; docs/ARCHITECTURE.md lists them.
+them on each supported version; docs/ARCHITECTURE.md lists them, and those that the native core,
+``_connecting``, ``_executor``, ``_thread_pools``, ``_signals``, ``_processes`` and ``_forks`` rely on.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import selectors
 import socket
 import sys
 import threading
+import types
 from asyncio import base_events, constants, events, format_helpers, sslproto, trsock
 from asyncio.log import logger
 
@@ -69,6 +71,12 @@ class ReadyQueue:
 
     def clear(self) -> None:
         """Nothing: closing the native loop drops what is queued."""
+
+
+def is_own(function: object, module: types.ModuleType) -> bool:
+    """Whether ``module`` itself defines ``function``: what replaces or wraps it comes from elsewhere."""
+    # The type is compared, since some wrappers pass for what they wrap.
+    return type(function) is types.FunctionType and function.__globals__ is vars(module)
 
 
 def format_callback(handle: Any, debug: bool) -> str:
