@@ -279,6 +279,29 @@ async def test_shutdown_in_another_thread_cancels_what_waits(loop, pool, busy):
     assert all(future.cancelled() for future in waiting)
 
 
+def test_a_shutdown_in_the_loop_is_passed_on_as_asyncio_does_it(loop_factory):
+    """From 3.14 on, and some 3.13, at once; before that by a callback."""
+
+    async def is_cancelled_at_once():
+        started, release = threading.Event(), threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: (started.set(), release.wait(LONG)))
+            assert started.wait(LONG)
+            future = asyncio.get_running_loop().run_in_executor(pool, int)
+            pool.shutdown(wait=False, cancel_futures=True)
+            at_once = future.cancelled()
+            release.set()
+            with pytest.raises(asyncio.CancelledError):
+                await future
+        return at_once
+
+    def seen(factory):
+        with asyncio.Runner(loop_factory=factory) as runner:
+            return runner.run(is_cancelled_at_once())
+
+    assert seen(loop_factory) is seen(asyncio.SelectorEventLoop)
+
+
 async def test_what_waits_runs_before_a_shutdown_ends(loop, pool, busy):
     waiting = [loop.run_in_executor(pool, int) for _ in range(3)]
     pool.shutdown(wait=False)
@@ -464,20 +487,12 @@ def test_debug_mode_looks_at_the_function(loop, pool):
 
 
 @pytest.mark.native_only
-def test_a_submit_that_was_wrapped_before_is_called(loop_factory):
-    program = """if True:
-        import asyncio
-        from concurrent.futures import ThreadPoolExecutor
-        submit, calls = ThreadPoolExecutor.submit, []
-        def wrapper(self, function, /, *args, **kwargs):
-            calls.append(function)
-            return submit(self, function, *args, **kwargs)
-        ThreadPoolExecutor.submit = wrapper
-        import veloop
-        async def main():
-            loop = asyncio.get_running_loop()
-            return [await loop.run_in_executor(None, int, text) for text in "123"]
-        print(veloop.run(main()), calls == [int] * 3)
-    """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["[1,", "2,", "3]", "True"]
+async def test_a_plain_pool_is_given_items_of_our_own(loop, pool, busy):
+    from veloop._thread_pools import WorkItem
+
+    future = loop.run_in_executor(pool, int)
+    item = pool._work_queue.get_nowait()
+    assert type(item) is WorkItem
+    pool._work_queue.put(item)
+    busy.set()
+    assert await future == 0

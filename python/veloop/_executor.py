@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from asyncio import base_events, futures
 from functools import cache
 
-from ._hooks import Hooks
+from ._hooks import Hooks, is_own
 
 TYPE_CHECKING = False  # importing typing takes a tenth of a program's start
 if TYPE_CHECKING:
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
     _T = TypeVar("_T")
     _Ts = TypeVarTuple("_Ts")
+
+_inherited: Any = base_events.BaseEventLoop.run_in_executor
+_wrap_future: Any = futures.wrap_future
+# Not so if somebody replaced one of them before we came.
+_IS_ASYNCIOS = is_own(_inherited, base_events) and is_own(_wrap_future, futures)
 
 
 @cache
@@ -35,5 +41,14 @@ class Executors(Hooks):
 
         Returns a future for its result. Raises RuntimeError if the loop is closed, or the executor shut down.
         """
-        future: asyncio.Future[_T] | None = _submit()(self, executor, func, args)
-        return super().run_in_executor(executor, func, *args) if future is None else future
+        inherited: Any = super().run_in_executor
+        future: asyncio.Future[_T] | None = None
+        if (
+            _IS_ASYNCIOS
+            and getattr(inherited, "__func__", None) is _inherited
+            and futures.wrap_future is _wrap_future
+        ):
+            future = _submit()(self, executor, func, args)
+        if future is None:
+            future = inherited(executor, func, *args)
+        return future

@@ -6,7 +6,8 @@ step. Whatever else can happen (an exception, a pool that breaks or is shut down
 asyncio: see ``WorkItem.future``.
 
 Only what is exactly a ThreadPoolExecutor, as the standard library made it, is served. Everything else, and
-debug mode, is left to asyncio. So is a new Python whose submit() is not one of those that we know.
+debug mode, is left to asyncio. So is a new Python whose submit() is not one of those that we know, and a
+part that somebody replaced, even if that was before this module was imported.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from __future__ import annotations
 import concurrent.futures
 from asyncio import events, futures
 from concurrent.futures import thread
+
+from ._hooks import is_own
 
 TYPE_CHECKING = False  # importing typing takes a tenth of a program's start
 if TYPE_CHECKING:
@@ -35,13 +38,23 @@ _SINCE_314 = frozenset(f"{_COMMON} BROKEN _resolve_work_item_task".split())
 _submit: Any = _pool_type.submit
 _work_item: Any = getattr(thread, "_WorkItem", None)
 _run: Any = getattr(_work_item, "run", None)
+_chain_future: Any = getattr(futures, "_chain_future", None)
 _names = frozenset(getattr(getattr(_submit, "__code__", None), "co_names", ()))
 # From 3.14 on the pool makes a task of a call, and a worker runs it in a context of its own.
 _WITH_TASKS = _names == _SINCE_314
-if _names not in (_BEFORE_314, _SINCE_314) or not (
-    hasattr(futures, "_copy_future_state") and hasattr(futures, "_set_result_unless_cancelled")
+if (
+    _names not in (_BEFORE_314, _SINCE_314)
+    or getattr(_work_item, "__module__", None) != thread.__name__
+    or not all(is_own(function, thread) for function in (_submit, _work_item.__init__, _run))
+    or not is_own(_chain_future, futures)
+    or not (hasattr(futures, "_copy_future_state") and hasattr(futures, "_set_result_unless_cancelled"))
 ):
     _submit = None  # no submit() is this one
+
+# Whether asyncio passes on what ends in the loop's own thread at once (from 3.14 on), or by a callback.
+_AT_ONCE = _submit is not None and any(
+    "_get_running_loop" in getattr(constant, "co_names", ()) for constant in _chain_future.__code__.co_consts
+)
 
 
 class WorkItem:
@@ -80,7 +93,7 @@ class WorkItem:
         return source
 
     def _pass_on(self, source: concurrent.futures.Future[Any]) -> None:
-        if events._get_running_loop() is self._loop:
+        if _AT_ONCE and events._get_running_loop() is self._loop:
             _futures._copy_future_state(source, self._target)
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(_futures._copy_future_state, source, self._target)
@@ -95,6 +108,7 @@ def submit(loop: Any, executor: Any, func: Any, args: tuple[Any, ...]) -> asynci
         or "submit" in pool.__dict__
         or _thread._WorkItem is not _work_item
         or _work_item.run is not _run
+        or _futures._chain_future is not _chain_future
         or loop._debug
         or loop._closed
         or (executor is None and loop._executor_shutdown_called)
