@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import socket
-import sys
 import time
 
 import pytest
 
-from support.datagrams import LOCAL, endpoint, name_of
+from support.datagrams import LOCAL, Listener, bound, endpoint, name_of
 from support.programs import run_program
 from support.sockets import polled
+from support.turns import until
 
 pytestmark = pytest.mark.timeout(30)
 
 MANY = 50  # more than are received without a look at other I/O
-
-
-class Listener(asyncio.DatagramProtocol):
-    """Keeps what it is told, and schedules nothing, so that nothing else comes in between."""
-
-    def __init__(self, act=None):
-        self.received = []
-        self.senders = []
-        self.errors = []
-        self.lost = asyncio.get_running_loop().create_future()
-        self.act = act
-
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def datagram_received(self, data, addr):
-        self.received.append(data)
-        self.senders.append(addr)
-        if self.act is not None:
-            self.act(self, data)
-
-    def error_received(self, exc):
-        self.errors.append(exc)
-
-    def connection_lost(self, exc):
-        self.lost.set_result(exc)
 
 
 def numbers(*which):
@@ -51,30 +24,18 @@ def numbers(*which):
 
 
 @contextlib.contextmanager
-def peers(transport, count=1):
-    """Sockets that send to the transport."""
-    with contextlib.ExitStack() as stack:
-        made = []
-        for _ in range(count):
-            sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            sock.bind(LOCAL)
-            sock.connect(name_of(transport))
-            sock.settimeout(10)
-            made.append(sock)
-        yield made
+def peer_of(transport):
+    """A socket that sends to the transport."""
+    with bound() as (peer,):
+        peer.connect(name_of(transport))
+        yield peer
 
 
 def send(transport, data):
     """All of it waits in the transport's socket afterwards."""
-    with peers(transport) as (peer,):
+    with peer_of(transport) as peer:
         for each in data:
             peer.send(each)
-
-
-async def until(condition):
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 @contextlib.asynccontextmanager
@@ -115,7 +76,7 @@ async def test_what_was_sent_before_the_end_leaves():
             protocol.transport.sendto(b"after", protocol.senders[-1])
 
     async with listening(act) as (transport, protocol):
-        with peers(transport) as (peer,):
+        with peer_of(transport) as peer:
             for data in (b"a", b"b", b"c", b"d"):
                 peer.send(data)
             await protocol.lost
@@ -311,7 +272,6 @@ async def test_an_error_of_the_network_comes_in_its_place():
             assert events == [*numbers(3), ConnectionRefusedError, *numbers(3, 6)]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="abstract names")
 async def test_unix_datagrams_are_no_different():
     def act(protocol, data):
         if data == b"3":

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from support.programs import LONG
+
 
 @pytest.fixture
 def pool():
@@ -108,5 +110,8 @@ def test_what_was_replaced_before_is_called(patch, order):
             return [await loop.run_in_executor(None, int, text) for text in "123"]
         print(veloop.run(main()), calls == [int] * 3)
     """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    # Not run_program(): that imports veloop first.
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=LONG
+    )
     assert done.stdout.split() == ["[1,", "2,", "3]", "True"]

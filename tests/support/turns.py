@@ -1,8 +1,9 @@
-"""Drives a loop a few turns at a time from synchronous tests."""
+"""Drives a loop a few turns at a time from synchronous tests, or until something has happened."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 
 def run_once(loop: asyncio.AbstractEventLoop) -> None:
@@ -15,3 +16,10 @@ def run_turns(loop: asyncio.AbstractEventLoop, count: int) -> None:
     """Run ``count`` turns."""
     for _ in range(count):
         run_once(loop)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Lets the loop run until `condition()` is true."""
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.001)
