@@ -3,8 +3,7 @@
 ``Hooks`` is the glue between asyncio's cold code and the native core: methods that the native core calls
 to report something (``_callback_failed``, ``_report_slow``), and private methods of asyncio's loop that
 must not run as they are because there is no selector and no self-pipe. CPython's own test suite guards
-them on each supported version; docs/ARCHITECTURE.md lists them, and those that the native core,
-``_connecting``, ``_executor``, ``_thread_pools``, ``_signals``, ``_processes`` and ``_forks`` rely on.
+them on each supported version; docs/ARCHITECTURE.md lists them, and those of the other modules.
 """
 
 from __future__ import annotations
