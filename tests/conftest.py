@@ -11,6 +11,7 @@ import asyncio
 import gc
 import inspect
 import os
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -97,6 +98,13 @@ def loop_factory(request: pytest.FixtureRequest) -> LoopFactory:
 def on_veloop(request: pytest.FixtureRequest) -> bool:
     """Whether the loop under test is veloop (for the rare expectation that differs)."""
     return bool(request.node.callspec.params.get("loop_factory") == "veloop")
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A plain socket that listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
 
 
 @pytest.fixture

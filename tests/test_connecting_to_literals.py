@@ -18,7 +18,7 @@ import pytest
 
 from support.descriptors import none_leaked
 from support.protocols import Recorder
-from support.sockets import has_ipv6, polled
+from support.sockets import closed, full_address, needs_ipv6, polled, silent_address
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -27,14 +27,8 @@ variable = contextvars.ContextVar("variable", default="unset")
 
 
 @pytest.fixture
-def address():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener.getsockname()
-
-
-async def closed(transport, protocol):
-    transport.close()
-    await protocol.lost
+def address(listener):
+    return listener.getsockname()
 
 
 @pytest.mark.parametrize("timeout", [None, 5.0])
@@ -58,7 +52,7 @@ async def test_the_socket_is_as_any_other(loop, address, timeout):
     await closed(transport, protocol)
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+@needs_ipv6
 async def test_ipv6_has_addresses_of_four_parts(loop):
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
         address = listener.getsockname()
@@ -67,14 +61,9 @@ async def test_ipv6_has_addresses_of_four_parts(loop):
         await closed(transport, protocol)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=needs_ipv6)])
 async def test_a_failure_is_told_as_it_is(loop, host):
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    if family == socket.AF_INET6 and not has_ipv6():
-        pytest.skip("no IPv6 here")
-    with none_leaked(), socket.socket(family) as taken:
-        taken.bind((host, 0))
-        address = taken.getsockname()
+    with none_leaked(), silent_address(host) as address:
         with pytest.raises(ConnectionRefusedError) as caught:
             await loop.create_connection(Recorder, host, address[1])
         assert caught.value.args == (errno.ECONNREFUSED, f"Connect call failed {address}")
@@ -85,10 +74,9 @@ async def test_a_failure_is_told_as_it_is(loop, host):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="new in 3.12")
 async def test_a_failure_can_be_had_in_a_group(loop):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        with pytest.raises(ExceptionGroup, match="create_connection failed") as caught:
-            await loop.create_connection(Recorder, *taken.getsockname(), all_errors=True)
+    group = pytest.raises(ExceptionGroup, match="create_connection failed")
+    with silent_address() as address, group as caught:
+        await loop.create_connection(Recorder, *address, all_errors=True)
     assert [type(error) for error in caught.value.exceptions] == [ConnectionRefusedError]
 
 
@@ -286,32 +274,14 @@ async def test_what_the_factory_sets_in_its_context(loop, options):
     assert seen == ["task" if sys.version_info >= (3, 15) else "factory"] * 3
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # older asyncio leaves a socket behind
-async def test_a_factory_that_raises_fails_the_call(loop, address):
-    error = LookupError("no protocol for you")
-
-    def factory():
-        raise error
-
-    with pytest.raises(LookupError) as caught:
-        await loop.create_connection(factory, *address)
-    assert caught.value is error
-
-
 async def test_cancelling_closes_the_socket(loop):
-    with none_leaked(), socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        blockers = [socket.socket() for _ in range(4)]
-        for sock in blockers:
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
-        task = loop.create_task(loop.create_connection(Recorder, *full.getsockname()))
+    with none_leaked(), full_address() as address:
+        task = loop.create_task(loop.create_connection(Recorder, *address))
         await polled()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         del task
-        for sock in blockers:
-            sock.close()
 
 
 async def test_debug_mode_tells_of_the_connection(loop, address, caplog):

@@ -11,28 +11,16 @@ import pytest
 
 from support.descriptors import none_leaked
 from support.protocols import Recorder
-from support.sockets import has_ipv6, polled, socket_pair
+from support.sockets import closed, full_address, needs_ipv6, polled, silent_address, socket_pair
 
 pytestmark = pytest.mark.timeout(30)
 
 
 @pytest.fixture
-def listener():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener
-
-
-@pytest.fixture
 def silent_port():
     """The address of a port that is taken, and does not listen."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield sock.getsockname()
-
-
-async def closed(transport, protocol):
-    transport.close()
-    await protocol.lost
+    with silent_address() as address:
+        yield address
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -54,7 +42,7 @@ async def test_the_port_may_be_text(loop, listener, port_type):
     await closed(transport, protocol)
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
+@needs_ipv6
 async def test_connecting_over_ipv6(loop):
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
         transport, protocol = await loop.create_connection(Recorder, "::1", listener.getsockname()[1])
@@ -111,9 +99,7 @@ async def test_the_next_address_is_tried_after_a_failure(loop, monkeypatch, list
 
 
 async def test_failures_of_several_addresses_are_told_together(loop, monkeypatch, silent_port):
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        second = other.getsockname()
+    with silent_address() as second:
         resolving_to(loop, monkeypatch, silent_port, second)
         with pytest.raises(OSError, match=r"^Multiple exceptions: ") as caught:
             await loop.create_connection(Recorder, "name.test", 1)
@@ -132,20 +118,14 @@ async def test_all_failures_can_be_had(loop, monkeypatch, silent_port):
 
 async def test_a_slow_address_is_overtaken(loop, monkeypatch, listener):
     """The first address does not answer: its queue of connections is full."""
-    with none_leaked(), socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        blockers = [socket.socket() for _ in range(4)]
-        for sock in blockers:
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
-        resolving_to(loop, monkeypatch, full.getsockname(), listener.getsockname())
+    with none_leaked(), full_address() as full:
+        resolving_to(loop, monkeypatch, full, listener.getsockname())
         transport, protocol = await loop.create_connection(
             Recorder, "name.test", 1, happy_eyeballs_delay=0.01
         )
         assert transport.get_extra_info("peername") == listener.getsockname()
         await closed(transport, protocol)
         del transport, protocol
-        for sock in blockers:
-            sock.close()
 
 
 async def test_races_many_times_over_leave_nothing_behind(loop, monkeypatch, listener):
@@ -193,12 +173,16 @@ async def test_a_given_socket_is_used(loop):
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # older asyncio leaves a socket behind
-async def test_a_factory_that_raises_fails_the_call(loop, listener):
-    def factory():
-        raise LookupError("no protocol for you")
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_factory_that_raises_fails_the_call(loop, listener, host):
+    error = LookupError("no protocol for you")
 
-    with pytest.raises(LookupError, match="no protocol for you"):
-        await loop.create_connection(factory, *listener.getsockname())
+    def factory():
+        raise error
+
+    with pytest.raises(LookupError) as caught:
+        await loop.create_connection(factory, host, listener.getsockname()[1])
+    assert caught.value is error
 
 
 async def test_an_unknown_name_is_reported(loop):

@@ -10,12 +10,11 @@ import pytest
 
 from support.datagrams import ANY, LOCAL, answering, bound, endpoint, name_of
 from support.programs import run_program
-from support.sockets import has_ipv6
+from support.sockets import needs_ipv6
 from support.turns import until
 
 pytestmark = pytest.mark.timeout(30)
 
-needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
 FAMILIES = [socket.AF_INET, pytest.param(socket.AF_INET6, marks=needs_ipv6)]
 
 

@@ -185,12 +185,6 @@ async def connect(loop, listener):
     return near, listener.accept()[0]
 
 
-@pytest.fixture
-def listener():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        yield listener
-
-
 async def test_a_connected_socket_receives(loop, listener):
     near, far = await connect(loop, listener)
     with near, far:

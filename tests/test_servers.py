@@ -11,7 +11,7 @@ import pytest
 
 from support.descriptors import none_leaked
 from support.protocols import Echo, Recorder
-from support.sockets import has_ipv6, polled, sockets
+from support.sockets import needs_ipv6, polled, sockets
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -89,7 +89,7 @@ async def test_without_a_host_all_interfaces_are_served(loop, host):
     await server.wait_closed()
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
+@needs_ipv6
 async def test_ipv6_can_be_served(loop):
     server = await loop.create_server(Recorder, "::1", 0)
     (sock,) = server.sockets

@@ -11,7 +11,7 @@ import socket
 import pytest
 
 from support.descriptors import none_leaked
-from support.sockets import has_ipv6, polled
+from support.sockets import full_address, needs_ipv6, polled, silent_address
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -31,21 +31,11 @@ def new_socket(family=socket.AF_INET):
     return sock
 
 
-def free_port():
-    """A port that nobody listens on, held so that nobody else gets it."""
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    return sock
-
-
 @contextlib.contextmanager
 def connect_that_hangs():
-    """A socket and an address that does not answer: its queue is full."""
-    with contextlib.ExitStack() as stack, listening(backlog=0) as listener:
-        for _ in range(4):
-            sock = stack.enter_context(new_socket())
-            sock.connect_ex(listener.getsockname())
-        yield stack.enter_context(new_socket()), listener.getsockname()
+    """A socket and an address that does not answer."""
+    with full_address() as address, new_socket() as sock:
+        yield sock, address
 
 
 async def test_connecting_to_a_listener(loop):
@@ -61,7 +51,7 @@ async def test_connecting_by_name(loop):
         assert sock.getpeername() == listener.getsockname()
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
+@needs_ipv6
 @pytest.mark.parametrize("parts", [2, 4])
 async def test_connecting_over_ipv6(loop, parts):
     with listening(socket.AF_INET6, ("::1", 0)) as listener, new_socket(socket.AF_INET6) as sock:
@@ -85,8 +75,7 @@ async def test_connecting_to_an_abstract_address(loop):
 
 
 async def test_connecting_where_nobody_listens(loop):
-    with free_port() as port, new_socket() as sock:
-        address = port.getsockname()
+    with silent_address() as address, new_socket() as sock:
         with pytest.raises(ConnectionRefusedError) as caught:
             await loop.sock_connect(sock, address)
         assert caught.value.errno == errno.ECONNREFUSED
@@ -109,10 +98,10 @@ async def test_a_connected_socket_cannot_be_connected_again(loop):
 
 
 async def test_a_datagram_socket_can_be_connected(loop):
-    with free_port() as port, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with silent_address() as address, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
-        await loop.sock_connect(sock, port.getsockname())
-        assert sock.getpeername() == port.getsockname()
+        await loop.sock_connect(sock, address)
+        assert sock.getpeername() == address
 
 
 async def test_a_connect_that_hangs_can_be_cancelled(loop):

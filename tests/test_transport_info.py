@@ -14,7 +14,7 @@ from support.sockets import (
     SOCKETS,
     connected,
     fill,
-    has_ipv6,
+    needs_ipv6,
     polled,
     read_exactly,
     read_to_end,
@@ -38,7 +38,7 @@ async def test_unnamed_unix_sockets_have_empty_addresses():
         assert transport.get_extra_info("sockname") == ""
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
+@needs_ipv6
 async def test_ipv6_addresses_have_four_parts(loop):
     server = await loop.create_server(asyncio.Protocol, "::1", 0)
     address = server.sockets[0].getsockname()

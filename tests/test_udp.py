@@ -14,7 +14,7 @@ import pytest
 from support.datagrams import LOCAL, endpoint, name_of
 from support.descriptors import none_leaked
 from support.protocols import DatagramRecorder
-from support.sockets import has_ipv6, polled
+from support.sockets import needs_ipv6, polled
 
 pytestmark = pytest.mark.timeout(30)
 EMPTY_IS_SENT = sys.version_info >= (3, 13)
@@ -123,7 +123,7 @@ async def test_both_addresses_can_be_given():
         assert await receiver.datagrams.get() == (b"x", name_of(client))
 
 
-@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 on this machine")
+@needs_ipv6
 async def test_ipv6():
     async with endpoint(local_addr=("::1", 0)) as (server, receiver):
         assert len(name_of(server)) == 4

@@ -15,7 +15,7 @@ import pytest
 
 from support.descriptors import none_leaked
 from support.protocols import Recorder
-from support.sockets import polled
+from support.sockets import full_address, polled
 
 
 @pytest.mark.native_only
@@ -37,17 +37,11 @@ def test_it_never_ends_the_process():
 @pytest.mark.parametrize("delay", [0.0, 0.001])
 async def test_the_loser_of_happy_eyeballs_leaves_its_number_to_anybody(loop, delay):
     """Attempts that lose are cancelled while they are watched; the next round gets their numbers."""
-    with none_leaked():
-        silent = socket.create_server(("127.0.0.1", 0), backlog=0)
-        # A full backlog lets further attempts wait.
-        full = [socket.socket() for _ in range(4)]
-        for sock in full:
-            sock.setblocking(False)
-            sock.connect_ex(silent.getsockname())
+    with none_leaked(), full_address() as full:
         server = await loop.create_server(Recorder, "127.0.0.1", 0)
         addresses = [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", address)
-            for address in (silent.getsockname(), server.sockets[0].getsockname())
+            for address in (full, server.sockets[0].getsockname())
         ]
 
         async def both(*_arguments, **_options):
@@ -63,6 +57,4 @@ async def test_the_loser_of_happy_eyeballs_leaves_its_number_to_anybody(loop, de
             assert await protocol.lost is None
         server.close()
         await server.wait_closed()
-        for sock in (silent, *full):
-            sock.close()
         await polled()

@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from support.protocols import BufferedRecorder, Recorder
-from support.sockets import connected, fill, polled, read_to_end, reset, sockets
+from support.sockets import connected, fill, full_address, polled, read_to_end, reset, silent_address, sockets
 
 pytestmark = pytest.mark.timeout(60)
 KINDS = ("tcp", "accepted")
@@ -128,25 +128,17 @@ async def test_a_peer_that_has_said_all_can_still_be_answered(kind):
 
 
 async def test_a_peer_that_is_not_there(loop):
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
+    with silent_address() as address:
         with pytest.raises(ConnectionRefusedError) as caught:
-            await loop.create_connection(Recorder, *nobody.getsockname())
+            await loop.create_connection(Recorder, *address)
         assert caught.value.errno == errno.ECONNREFUSED
 
 
 async def test_a_peer_that_does_not_accept(loop):
     """The caller's patience ends first; nothing of the attempt stays."""
-    silent = socket.create_server(("127.0.0.1", 0), backlog=0)
-    full = [socket.socket() for _ in range(4)]
-    for sock in full:
-        sock.setblocking(False)
-        sock.connect_ex(silent.getsockname())
-    with silent, pytest.raises(TimeoutError):
+    with full_address() as address, pytest.raises(TimeoutError):
         async with asyncio.timeout(0.02):
-            await loop.create_connection(Recorder, *silent.getsockname())
-    for sock in full:
-        sock.close()
+            await loop.create_connection(Recorder, *address)
 
 
 async def test_connections_that_are_reset_before_they_are_accepted(loop):

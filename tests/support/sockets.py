@@ -9,6 +9,8 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import pytest
+
 from support.protocols import Recorder
 
 SOCKETS = ("tcp", "unix")
@@ -160,7 +162,33 @@ def fill_kernel(sock: socket.socket) -> int:
             return total
 
 
-def has_ipv6() -> bool:
+@contextlib.contextmanager
+def silent_address(host: str = "127.0.0.1") -> Iterator[Any]:
+    """An address that is taken, and where nobody listens."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as taken:
+        taken.bind((host, 0))
+        yield taken.getsockname()
+
+
+@contextlib.contextmanager
+def full_address() -> Iterator[Any]:
+    """The address of a listener that does not answer: its queue is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+        yield listener.getsockname()
+
+
+async def closed(transport: Any, protocol: Any) -> None:
+    """Closes a connection and waits for its end."""
+    transport.close()
+    await protocol.lost
+
+
+def _has_ipv6() -> bool:
     """Whether ::1 can be used here."""
     try:
         with socket.socket(socket.AF_INET6) as sock:
@@ -168,3 +196,6 @@ def has_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="no IPv6 on this machine")
