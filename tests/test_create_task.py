@@ -13,7 +13,10 @@ from typing import Any
 
 import pytest
 
+from support.turns import run_once
+
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+eager_tasks = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks are new in Python 3.12")
 
 
 async def answer(value: int = 42) -> int:
@@ -25,12 +28,14 @@ async def test_it_makes_a_task_of_this_loop(loop):
     assert type(task) is asyncio.Task
     assert task.get_loop() is loop
     assert task in asyncio.all_tasks()
+    assert not task.done()
     assert await task == 42
 
 
 async def test_names(loop):
     assert loop.create_task(answer(), name="a name").get_name() == "a name"
     assert loop.create_task(answer(), name=None).get_name().startswith("Task-")
+    assert loop.create_task(answer()).get_name().startswith("Task-")
     assert loop.create_task(answer(), name=5).get_name() == "5"
     keyword = "".join(["na", "me"])  # not the interned one
     assert loop.create_task(answer(), **{keyword: "told"}).get_name() == "told"
@@ -39,21 +44,37 @@ async def test_names(loop):
 
 async def test_context(loop):
     async def look() -> str:
-        return VARIABLE.get()
+        seen = VARIABLE.get()
+        VARIABLE.set("child")
+        return seen
 
     context = contextvars.copy_context()
     context.run(VARIABLE.set, "inner")
     assert await loop.create_task(look(), context=context, name="both") == "inner"
+    assert context[VARIABLE] == "child"
     assert await loop.create_task(look(), name="both", context=None) == "unset"
     assert await loop.create_task(look()) == "unset"
+    assert VARIABLE.get() == "unset"
 
 
-@pytest.mark.skipif(sys.version_info < (3, 14), reason="new in Python 3.14")
-async def test_eager_start(loop):
-    task = loop.create_task(answer(), eager_start=True)
-    assert task.done()
-    assert not loop.create_task(answer(), eager_start=False, name="late").done()
-    await asyncio.sleep(0)
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="eager_start is new in Python 3.14")
+async def test_an_eager_start_runs_the_first_step_at_once(loop):
+    events = []
+
+    async def child():
+        events.append("started")
+        await asyncio.sleep(0)
+        events.append("finished")
+
+    assert loop.create_task(answer(), eager_start=True).done()
+    task = loop.create_task(child(), eager_start=True, name="eager")
+    assert events == ["started"]
+    assert task.get_name() == "eager"
+    lazy = loop.create_task(child(), eager_start=False, name="late")
+    assert events == ["started"]
+    assert not lazy.done()
+    await asyncio.gather(task, lazy)
+    assert events.count("finished") == 2
 
 
 def refused(loop: Any, *args: Any, **keywords: Any) -> str:
@@ -82,6 +103,20 @@ def test_what_is_refused(loop, args, keywords):
         spec.close()
 
 
+@pytest.mark.parametrize("value", [None, 42, answer, "text"], ids=repr)
+def test_only_coroutines_become_tasks(loop, value):
+    with pytest.raises(TypeError, match=r"^a coroutine was expected, got "):
+        loop.create_task(value)
+    run_once(loop)
+
+
+def test_unknown_keywords_of_create_task_are_refused(loop):
+    coroutine = answer()
+    with pytest.raises(TypeError, match="unknown"):
+        loop.create_task(coroutine, unknown=1)
+    coroutine.close()
+
+
 def test_the_coroutine_may_be_named(loop):
     assert loop.run_until_complete(loop.create_task(coro=answer(1))) == 1
 
@@ -93,7 +128,7 @@ def test_closed(loop):
     coroutine.close()
 
 
-async def test_factory(loop):
+async def test_a_task_factory_is_asked_until_it_is_taken_away(loop):
     made: list[dict[str, Any]] = []
 
     def factory(loop: Any, coro: Any, **keywords: Any) -> asyncio.Task[Any]:
@@ -109,12 +144,73 @@ async def test_factory(loop):
     assert await loop.create_task(answer(9), context=context) == 9
     assert len(made) == 3
     assert made[2]["context"] is context
-    with pytest.raises(TypeError):
-        loop.set_task_factory("nothing to call")
     loop.set_task_factory(None)
     assert loop.get_task_factory() is None
     assert await loop.create_task(answer()) == 42
     assert len(made) == 3
+
+
+@pytest.mark.parametrize("factory", [42, "text", ()], ids=repr)
+def test_a_task_factory_that_is_not_callable_is_refused(loop, factory):
+    with pytest.raises(TypeError, match=r"^task factory must be a callable or None$"):
+        loop.set_task_factory(factory)
+
+
+def test_a_task_factory_makes_the_tasks(loop):
+    class Task(asyncio.Task):
+        pass
+
+    def factory(loop, coro, **kwargs):
+        return Task(coro, loop=loop, **kwargs)
+
+    async def main():
+        task = asyncio.create_task(answer(), name="mine")
+        assert type(task) is Task
+        assert task.get_name() == "mine"
+        context = contextvars.copy_context()
+        assert type(asyncio.create_task(answer(), context=context)) is Task
+        return type(asyncio.current_task())
+
+    loop.set_task_factory(factory)
+    assert loop.run_until_complete(main()) is Task
+
+
+@eager_tasks
+def test_eager_tasks_run_at_once_until_they_block(loop):
+    events = []
+
+    async def child(name, block):
+        events.append(f"{name} started")
+        if block:
+            await asyncio.sleep(0)
+        events.append(f"{name} finished")
+
+    async def main():
+        done = asyncio.create_task(child("quick", False), name="quick")
+        events.append("created")
+        blocked = asyncio.create_task(child("slow", True), name="slow")
+        assert (done.done(), blocked.done()) == (True, False)
+        assert asyncio.current_task() not in (done, blocked)
+        await blocked
+
+    loop.set_task_factory(asyncio.eager_task_factory)
+    loop.run_until_complete(main())
+    assert events == ["quick started", "quick finished", "created", "slow started", "slow finished"]
+
+
+@eager_tasks
+def test_an_eager_task_that_fails_at_once_raises_when_awaited(loop):
+    async def fail():
+        raise LookupError
+
+    async def main():
+        task = asyncio.create_task(fail())
+        assert task.done()
+        with pytest.raises(LookupError):
+            await task
+
+    loop.set_task_factory(asyncio.eager_task_factory)
+    loop.run_until_complete(main())
 
 
 def test_a_closed_loop_still_tells_its_factory(loop_factory):
