@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from support.certificates import client_context, server_context
+from support.pythons import since_3_11_7
 from support.sockets import fill, polled, reset
 from support.streams import connection, echo, sends, serving
 
@@ -264,7 +265,7 @@ async def test_unix_streams(tmp_path):
     await server.wait_closed()
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11, 7), reason="older asyncio leaves it to the task")
+@since_3_11_7("leaves it to the task (gh-110894)")
 async def test_a_handler_that_fails_is_reported(loop_errors):
     error = LookupError()
 

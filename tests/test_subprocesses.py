@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from support.descriptors import none_leaked
+from support.pythons import quiet_broken_pipes
 
 pytestmark = pytest.mark.timeout(60)
 PIPE, DEVNULL, STDOUT = subprocess.PIPE, subprocess.DEVNULL, subprocess.STDOUT
@@ -106,13 +107,14 @@ async def test_streams_are_inherited_by_default(tmp_path):
     assert (tmp_path / "out").read_bytes() == b"hi\n"
 
 
-@pytest.mark.skipif(hasattr(sys, "gettotalrefcount"), reason="a debug build warns of the file left open")
 async def test_the_streams_of_a_child_are_pipes():
     code = (
         "import os, stat\n"
         "print([stat.S_ISFIFO(os.fstat(n).st_mode) for n in range(3)])\n"
-        "print(open('/dev/stdin').read(), end='', flush=True)\n"
-        "open('/dev/stdout', 'w').write('written')"
+        "with open('/dev/stdin') as stdin:\n"
+        "    print(stdin.read(), end='', flush=True)\n"
+        "with open('/dev/stdout', 'w') as stdout:\n"
+        "    stdout.write('written')"
     )
     assert await python(code, text=b"read\n") == (0, b"[True, True, True]\nread\nwritten", b"")
 
@@ -170,7 +172,7 @@ async def test_communicate_can_be_cancelled():
     assert await process.wait() == -signal.SIGKILL
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11, 7), reason="older asyncio logs the broken pipe, too")
+@quiet_broken_pipes
 async def test_a_program_that_does_not_read_its_input():
     code, output, _ = await run("true", text=bytes(1_000_000))
     assert (code, output) == (0, b"")

@@ -17,6 +17,7 @@ from support.certificates import (
 )
 from support.descriptors import none_leaked
 from support.protocols import BufferedRecorder, Echo, Raises, Recorder
+from support.pythons import since_3_11_7
 from support.sockets import polled
 from support.tls import tls_pair
 
@@ -200,7 +201,7 @@ async def test_abort_ends_the_connection_at_once(way):
         assert len(server.received) < 20_000_000
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11, 7), reason="older asyncio fails on an attribute of None")
+@since_3_11_7("fails on an attribute of None (gh-98539)")
 async def test_close_may_be_repeated_and_followed_by_abort():
     async with tls_pair() as (client, server):
         client.transport.close()

@@ -5,13 +5,12 @@ import errno
 import os
 import resource
 import signal
-import sys
 
 import pytest
 
 from support.protocols import Recorder
+from support.pythons import quiet_broken_pipes
 
-older_asyncio = pytest.mark.skipif(sys.version_info < (3, 11, 7), reason="it logs the broken pipe, too")
 pytestmark = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 
 
@@ -60,7 +59,7 @@ async def test_files_are_refused(loop, tmp_path):
         await loop.connect_write_pipe(Recorder, file)
 
 
-@older_asyncio
+@quiet_broken_pipes
 async def test_a_child_whose_disk_is_full_tells_so():
     with open("/dev/full", "wb", 0) as full:
         process = await asyncio.create_subprocess_exec(
@@ -71,7 +70,7 @@ async def test_a_child_whose_disk_is_full_tells_so():
     assert b"No space left on device" in errors
 
 
-@older_asyncio
+@quiet_broken_pipes
 async def test_a_child_whose_file_grows_too_large_is_killed(tmp_path):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

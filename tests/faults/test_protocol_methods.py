@@ -5,15 +5,13 @@ the protocol with its arguments, what the exception handler gets, what leaves th
 """
 
 import asyncio
-import sys
 
 import pytest
 
+from support.pythons import since_3_11_7
 from support.traces import datagram_trace, pipe_trace, stream_trace, tls_trace
 
-pytestmark = pytest.mark.skipif(
-    sys.version_info < (3, 11, 7), reason="the asyncio of this Python has defects that 3.11.7 has not"
-)
+pytestmark = since_3_11_7("has defects that 3.11.7 has not")
 
 
 def raises(error_type):
