@@ -62,10 +62,8 @@ def open_fonts(tmp_path_factory):
             chart.check(path)
         except chart.CannotDraw:
             return
-        chart.draw(ROWS, ["asyncio", "uvloop", "veloop", LIMIT], "asyncio", path, "caption")
-        chart.draw(
-            ROWS, ["asyncio", "uvloop", "veloop", LIMIT], "asyncio", path.with_suffix(".png"), "caption"
-        )
+        drawn(path)
+        drawn(path.with_suffix(".png"))
 
 
 def test_the_chart_shows_each_row_and_loop(tmp_path):
