@@ -7,7 +7,6 @@ import contextlib
 import os
 import socket
 import threading
-import time
 
 import pytest
 
@@ -15,17 +14,15 @@ from support.pipes import fill_pipe, read_pipe, write_pipe
 from support.programs import run_program
 from support.protocols import BufferedRecorder, Echo, Recorder, half_open
 from support.sockets import KINDS, connected, fill, polled, reset, socket_pair, sockets
+from support.turns import idles
 
 pytestmark = pytest.mark.timeout(60)
 each_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-async def idles(seconds=0.1):
-    """Whether the loop spends next to no processor time while nothing happens."""
+async def idles_soon():
     await polled()
-    started = time.thread_time()
-    await asyncio.sleep(seconds)
-    return time.thread_time() - started < seconds / 4
+    return await idles()
 
 
 @each_kind
@@ -33,7 +30,7 @@ async def test_a_paused_transport_whose_peer_has_left(kind):
     async with connected(kind=kind) as (transport, protocol, far):
         transport.pause_reading()
         far.close()
-        assert await idles()
+        assert await idles_soon()
         assert protocol.events == ["made"]
         transport.resume_reading()
         assert await protocol.lost is None
@@ -43,7 +40,7 @@ async def test_a_paused_transport_whose_peer_has_reset_the_connection():
     async with connected() as (transport, protocol, far):
         transport.pause_reading()
         reset(far)
-        assert await idles()
+        assert await idles_soon()
         assert protocol.events == ["made"]
         transport.resume_reading()
         assert isinstance(await protocol.lost, ConnectionResetError)
@@ -54,7 +51,7 @@ async def test_a_transport_kept_open_after_the_end_of_the_stream(kind):
     async with connected(half_open, kind) as (_, protocol, far):
         far.shutdown(socket.SHUT_WR)
         await protocol.eof
-        assert await idles()
+        assert await idles_soon()
         assert protocol.events == ["made", "eof"]
 
 
@@ -63,7 +60,7 @@ async def test_a_transport_kept_open_after_its_peer_has_left(kind):
     async with connected(half_open, kind) as (_, protocol, far):
         far.close()
         await protocol.eof
-        assert await idles()
+        assert await idles_soon()
         assert protocol.events == ["made", "eof"]
 
 
@@ -71,9 +68,9 @@ async def test_a_transport_kept_open_after_its_peer_has_left(kind):
 async def test_a_transport_that_waits_for_room(kind):
     async with connected(kind=kind) as (transport, protocol, _):
         await fill(transport)
-        assert await idles()
+        assert await idles_soon()
         transport.close()
-        assert await idles()
+        assert await idles_soon()
         assert not protocol.lost.done()
 
 
@@ -82,13 +79,13 @@ async def test_a_transport_that_has_both_ended_and_waits_for_room():
         await fill(transport)
         far.shutdown(socket.SHUT_WR)
         await protocol.eof
-        assert await idles()
+        assert await idles_soon()
 
 
 async def test_a_server_and_idle_connections(loop):
     server = await loop.create_server(Echo, "127.0.0.1", 0)
     clients = [socket.create_connection(server.sockets[0].getsockname()) for _ in range(20)]
-    assert await idles()
+    assert await idles_soon()
     server.close()
     for client in clients:
         client.close()
@@ -100,10 +97,10 @@ async def test_pipes():
     async with read_pipe() as (transport, _, writers):
         transport.pause_reading()
         os.close(writers.pop())
-        assert await idles()
+        assert await idles_soon()
     async with write_pipe() as (transport, _, _):
         await fill_pipe(transport)
-        assert await idles()
+        assert await idles_soon()
 
 
 async def test_a_descriptor_that_was_closed_while_it_was_watched(loop):
@@ -114,9 +111,7 @@ async def test_a_descriptor_that_was_closed_while_it_was_watched(loop):
         near.close()
         far.close()
         await polled(using=bystander)
-        started = time.thread_time()
-        await asyncio.sleep(0.1)
-        assert time.thread_time() - started < 0.025
+        assert await idles()
         assert loop.remove_reader(number)
 
 
