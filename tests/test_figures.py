@@ -53,6 +53,13 @@ def test_names_that_are_no_versions_keep_their_order(document: Path) -> None:
     assert rows == ["| sockets | 3 |", "| pipes | 2 |", "| timers | 4 |"]
 
 
+def test_a_sum_stands_below_what_came_later(document: Path) -> None:
+    record("suite", table(("sockets", 1), ("all", 1)), document)
+    record("suite", table(("pipes", 2)), document)
+    rows = [line for line in document.read_text().splitlines() if line.startswith("| ")][2:]
+    assert rows == ["| sockets | 1 |", "| pipes | 2 |", "| all | 1 |"]
+
+
 def test_an_unknown_section_is_an_error(document: Path) -> None:
     with pytest.raises(ValueError, match="no section 'soak'"):
         record("soak", table(), document)

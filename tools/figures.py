@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+ALL = "all"  # the name of a row that sums up the others, which stands below them
 DOCUMENT = Path(__file__).parent.parent / "docs" / "CONFORMANCE.md"
 
 
@@ -52,12 +53,12 @@ def _rows_of(text: str, like: Table) -> list[list[str]]:
 
 
 def _merge(old: list[list[str]], new: list[list[str]]) -> list[list[str]]:
-    """Old rows in their order with the new ones in their places; versions are sorted as such."""
+    """Old rows in their order, the new ones in their places, a sum last; versions are sorted as such."""
     by_name = {row[0]: row for row in old} | {row[0]: row for row in new}
     versions = [re.match(r"(\d+)\.(\d+)", name) for name in by_name]
     if all(versions):
         return [by_name[name] for name in sorted(by_name, key=_version)]
-    return list(by_name.values())
+    return sorted(by_name.values(), key=lambda row: row[0] == ALL)
 
 
 def _version(name: str) -> list[int]:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from differential import families, listed  # noqa: E402
 from differential.frame import Count  # noqa: E402
 from tools.differential.search import search  # noqa: E402
-from tools.figures import Table, record  # noqa: E402
+from tools.figures import ALL, Table, record  # noqa: E402
 
 COLUMNS = ["family", "cases:", "differences:", "explained:"]
 
@@ -50,7 +50,8 @@ def main(arguments: list[str]) -> int:
         print(f"{family.name}: {', '.join(filter(None, remarks))}", flush=True)
         table.add(family.name, count.cases, count.differences, count.explained_cases)
         total.add(count)
-    table.add("all", total.cases, total.differences, total.explained_cases)
+    if chosen == known:
+        table.add(ALL, total.cases, total.differences, total.explained_cases)
     print(f"\n{table}\n")
     for name, times in sorted(total.explained.items()):
         print(f"{times:,} explained by {name!r}: {listed.reason_of(name)}")
