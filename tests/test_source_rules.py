@@ -89,6 +89,7 @@ CONFINED_CODE = {
     "handles": "  uv_close(handle, nullptr);",
     "thread states": "  PyGILState_STATE state = PyGILState_Ensure();",
     "descriptors": "  if (::close(fd) != 0) return;",
+    "calls into Python": "  return PyObject_Call(function, arguments, nullptr);",
     "the platform": "#if defined(__linux__) && defined(SPLICE_F_MOVE)",
 }
 
@@ -116,6 +117,7 @@ def test_the_same_code_in_its_place_is_fine(start: str, tmp_path: Path) -> None:
         "cpp/uv/handle.hpp",
         "cpp/py/gil.hpp",
         "cpp/base/owned_fd.hpp",
+        "cpp/py/call.hpp",
         "cpp/uv/poll.hpp",
     ]
     place = dict(zip(CONFINED_CODE, places, strict=True))[start]

@@ -6,7 +6,9 @@
 #include "core/loop.hpp"
 #include "core/timers.hpp"
 #include "py/call.hpp"
+#include "py/context.hpp"
 #include "py/error.hpp"
+#include "py/inspect.hpp"
 #include "py/type.hpp"
 
 namespace veloop::core {
@@ -49,12 +51,8 @@ void destroy(PyObject* self, const Callback& callback, py::FreeList* free_list) 
 void dealloc(PyObject* self) { dealloc_handle(self, *py::state_of<Callback>(self)); }
 
 bool is_cancelled(py::State& state, PyObject* handle) noexcept {
-  const auto flag = py::get_attr(handle, state.names._cancelled.get());
-  if (!flag) {
-    PyErr_Clear();
-    return false;
-  }
-  return PyObject_IsTrue(flag.get()) == 1;
+  const auto flag = py::find_attr(handle, state.names._cancelled.get());
+  return flag && PyObject_IsTrue(flag.get()) == 1;
 }
 
 // Something else was given as context: asyncio asks for nothing but a method run().
@@ -65,7 +63,7 @@ py::Ref<> run_by_its_context(const Callback& callback) noexcept {
   const auto function = py::steal(PyTuple_Pack(1, callback.function.get()));
   if (!run || !arguments || !function) return {};
   const auto all = py::steal(PySequence_Concat(function.get(), arguments.get()));
-  return all ? py::steal(PyObject_Call(run.get(), all.get(), nullptr)) : py::Ref<>();
+  return all ? py::call_with(run.get(), all.get(), nullptr) : py::Ref<>();
 }
 
 py::Ref<> invoke(Callback& callback) noexcept {
@@ -77,10 +75,7 @@ py::Ref<> invoke(Callback& callback) noexcept {
   const py::ContextScope scope(callback.context.get());
   if (!scope.entered())
     return PyContext_CheckExact(callback.context.get()) ? py::Ref<>() : run_by_its_context(callback);
-  if (callback.args_in_tuple) {
-    return py::survive_thread_end(
-        [&] { return py::steal(PyObject_Call(callback.function.get(), callback.args[0].get(), nullptr)); });
-  }
+  if (callback.args_in_tuple) return py::call_with(callback.function.get(), callback.args[0].get(), nullptr);
   // Ref<> is one pointer: the references themselves are the argument vector.
   return py::vectorcall(callback.function.get(), reinterpret_cast<PyObject* const*>(&callback.args[0]),
                         static_cast<std::size_t>(callback.arg_count) | PY_VECTORCALL_ARGUMENTS_OFFSET);

@@ -33,16 +33,9 @@ py::Ref<> with_loop_first(const py::State& state, PyObject* keywords) noexcept {
 
 PyObject* create_by_asyncio(Loop& loop, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
   const auto method = py::get_attr(loop.state().library.loop.get(), loop.state().names.create_task.get());
-  const auto positional = py::steal(PyTuple_New(count + 1));
-  const auto named = keywords != nullptr ? py::steal(PyDict_New()) : py::Ref<>();
-  if (!method || !positional || (keywords != nullptr && !named)) return nullptr;
-  PyTuple_SET_ITEM(positional.get(), 0, py::new_ref(loop.self()));
-  for (Py_ssize_t i = 0; i < count; ++i)
-    PyTuple_SET_ITEM(positional.get(), i + 1, py::new_ref(args[i]));
-  for (Py_ssize_t i = 0; named && i < PyTuple_GET_SIZE(keywords); ++i) {
-    if (PyDict_SetItem(named.get(), PyTuple_GET_ITEM(keywords, i), args[count + i]) < 0) return nullptr;
-  }
-  return PyObject_Call(method.get(), positional.get(), named.get());
+  const auto bound = method ? py::steal(PyMethod_New(method.get(), loop.self())) : py::Ref<>();
+  return bound ? py::vectorcall(bound.get(), args, static_cast<std::size_t>(count), keywords).release()
+               : nullptr;
 }
 
 PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
@@ -65,7 +58,7 @@ PyObject* create_task(PyObject* self, PyObject* const* args, Py_ssize_t count, P
   std::array<PyObject*, 3 + kMostKeywords> stack = {nullptr, args[0], self};
   for (Py_ssize_t i = 1; i < PyTuple_GET_SIZE(names.get()); ++i)
     stack[static_cast<std::size_t>(i) + 2] = args[i];
-  return PyObject_Vectorcall(type, stack.data() + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, names.get());
+  return py::vectorcall(type, stack.data() + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, names.get()).release();
 }
 
 PyObject* get_task_factory(PyObject* self, void*) {
@@ -85,6 +78,8 @@ const std::vector<PyMethodDef>& task_methods() {
       {"create_task", py::as_method(create_task), METH_FASTCALL | METH_KEYWORDS,
 #if PY_VERSION_HEX >= 0x030E0000
        "create_task($self, coro, **kwargs)\n--\n\n"
+#elif PY_VERSION_HEX >= 0x030D0400
+       "create_task($self, coro, *, name=None, context=None, **kwargs)\n--\n\n"
 #else
        "create_task($self, coro, *, name=None, context=None)\n--\n\n"
 #endif

@@ -17,23 +17,25 @@ namespace veloop::core {
 
 class DeadlineFd {
  public:
+  static constexpr int kName = -2;  // of its event, where others have a descriptor's number
+
   // Opened with what else the loop needs to wait, not in the middle of a program that counts descriptors.
   // False if the system has none to spare: arm() tries again.
-  bool open(int epoll_fd, int name) noexcept {
+  bool open(int epoll_fd) noexcept {
     base::OwnedFd fd(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     if (!fd) return false;
     epoll_event event = {};
     event.events = EPOLLIN | EPOLLET;  // told once, so that nobody has to read it
-    event.data.fd = name;
+    event.data.fd = kName;
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd.get(), &event) != 0) return false;
     fd_ = std::move(fd);
     return true;
   }
 
-  // Has a wait for `epoll_fd` end with an event named `name`, at the latest when `timeout_ns` have passed.
+  // Has a wait for `epoll_fd` end with an event named kName, at the latest when `timeout_ns` have passed.
   // False if the system has none to spare: the caller has to do without.
-  [[nodiscard]] bool arm(int epoll_fd, int name, std::int64_t timeout_ns) noexcept {
-    if (!fd_ && !open(epoll_fd, name)) return false;
+  [[nodiscard]] bool arm(int epoll_fd, std::int64_t timeout_ns) noexcept {
+    if (!fd_ && !open(epoll_fd)) return false;
     const std::uint64_t now = uv_hrtime();
     const std::uint64_t deadline = now + static_cast<std::uint64_t>(timeout_ns);
     if (armed_ > now && armed_ <= deadline) return true;

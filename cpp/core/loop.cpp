@@ -7,6 +7,8 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 #include "py/gil.hpp"
+#include "py/inspect.hpp"
+#include "py/os_error.hpp"
 
 namespace veloop::core {
 namespace {
@@ -40,8 +42,7 @@ bool Loop::open() {
   if (error_number == 0 && poller_->needs_libuv()) error_number = open_libuv();
   if (error_number == 0) return true;
   closed_ = true;  // There is nothing that its finaliser could close.
-  errno = error_number;
-  PyErr_SetFromErrno(PyExc_OSError);
+  py::set_os_error(error_number);
   return false;
 }
 
@@ -60,10 +61,10 @@ int Loop::open_libuv() {
 bool Loop::prepare_wait() {
   const int error_number = uv_loop_ ? 0 : open_libuv();
   if (error_number != 0 && error_number != EMFILE && error_number != ENFILE) {
-    errno = error_number;
-    PyErr_SetFromErrno(PyExc_OSError);
+    py::set_os_error(error_number);
     return false;
   }
+  if (!uv_loop_) return true;  // Nor would there be descriptors for signals: the wait will be short.
   return signal_wakeup_.is_prepared() || signal_wakeup_.prepare(*poller_);
 }
 
@@ -94,14 +95,13 @@ bool Loop::now(double& seconds) noexcept {
 void Loop::find_replaced_methods() noexcept {
   const py::ErrorStash stash;
   auto* ours = reinterpret_cast<PyObject*>(state_.types.loop.get());
+  const auto dict = py::steal(PyObject_GenericGetDict(self_, nullptr));
   const auto is_other = [&](PyObject* original, PyObject* name) {
     // The type's attributes are plain functions and methods: the same object means nobody replaced it.
-    const auto current = py::get_attr(reinterpret_cast<PyObject*>(Py_TYPE(self_)), name);
-    const auto dict = py::steal(PyObject_GenericGetDict(self_, nullptr));
-    PyErr_Clear();
+    const auto current = py::find_attr(reinterpret_cast<PyObject*>(Py_TYPE(self_)), name);
     return original != current.get() || (dict && PyDict_Contains(dict.get(), name) == 1);
   };
-  const auto is_replaced = [&](PyObject* name) { return is_other(py::get_attr(ours, name).get(), name); };
+  const auto is_replaced = [&](PyObject* name) { return is_other(py::find_attr(ours, name).get(), name); };
   const py::Names& names = state_.names;
   const py::Library& library = state_.library;
   custom_time_ = is_replaced(names.time.get());
@@ -110,10 +110,10 @@ void Loop::find_replaced_methods() noexcept {
       is_other(library.ensure_resolved.get(), names._ensure_resolved.get()) ||
       is_other(library.connect_sock.get(), names._connect_sock.get()) ||
       is_other(library.create_connection_transport.get(), names._create_connection_transport.get());
-  const auto theirs = py::get_attr(state_.library.loop.get(), state_.names.create_task.get());
+  const auto theirs = py::find_attr(library.loop.get(), names.create_task.get());
+  custom_create_task_ = theirs.get() != library.loop_create_task.get();
   PyErr_Clear();
-  custom_create_task_ = theirs.get() != state_.library.loop_create_task.get();
-  class_version_ = Py_TYPE(self_)->tp_version_tag;
+  class_version_.note(Py_TYPE(self_));
 }
 
 py::Ref<> Loop::future_keywords() noexcept {
@@ -289,8 +289,7 @@ bool Loop::poll() noexcept {
   turns_since_poll_ = 0;
   last_poll_ns_ = uv_hrtime();
   if (error_number != 0 && error_number != EINTR) {
-    errno = error_number;
-    PyErr_SetFromErrno(PyExc_OSError);
+    py::set_os_error(error_number);
     return false;
   }
   for (const Poller::Event& event : poller_->events()) {
@@ -382,10 +381,9 @@ bool Loop::run_entry(Entry entry) noexcept {
 // Profilers and watchdogs replace asyncio.Handle._run, to see every callback: then they are called.
 py::Ref<> Loop::find_patched_run() noexcept {
   auto* type = reinterpret_cast<PyTypeObject*>(state_.library.handle.get());
-  if (type->tp_version_tag != 0 && type->tp_version_tag == handle_version_ && !patched_run_) return {};
-  auto current = py::get_attr(state_.library.handle.get(), state_.names._run.get());
-  if (!current) PyErr_Clear();
-  handle_version_ = type->tp_version_tag;
+  if (handle_version_.is_of(type) && !patched_run_) return {};
+  auto current = py::find_attr(state_.library.handle.get(), state_.names._run.get());
+  handle_version_.note(type);
   return current.get() == state_.library.handle_run.get() ? py::Ref<>() : std::move(current);
 }
 

@@ -20,6 +20,7 @@
 #include "core/poller.hpp"
 #include "core/signal_wakeup.hpp"
 #include "core/timers.hpp"
+#include "py/inspect.hpp"
 #include "py/ref.hpp"
 #include "py/state.hpp"
 #include "uv/event_loop.hpp"
@@ -114,8 +115,7 @@ class Loop {
   // Whether time(), or call_at(), was replaced in a subclass, on the class or on this loop: then the
   // scheduler uses the replacement. Costs one comparison while nothing changes.
   [[nodiscard]] bool has_custom_time() noexcept {
-    const unsigned version = Py_TYPE(self_)->tp_version_tag;  // 0: changed since it was looked at
-    if (version == 0 || version != class_version_) find_replaced_methods();
+    if (!class_version_.is_of(Py_TYPE(self_))) find_replaced_methods();
     return custom_time_;
   }
   [[nodiscard]] bool has_custom_call_at() noexcept {
@@ -127,15 +127,15 @@ class Loop {
     (void)has_custom_time();
     return custom_create_task_;
   }
-  // Null: asyncio.Task.
-  [[nodiscard]] py::Ref<>& task_factory() noexcept { return task_factory_; }
   // The same for the steps of create_connection() that it skips for a literal address.
   [[nodiscard]] bool has_custom_connecting() noexcept {
     (void)has_custom_time();
     return custom_connecting_;
   }
+  // Null: asyncio.Task.
+  [[nodiscard]] py::Ref<>& task_factory() noexcept { return task_factory_; }
   // An attribute of this loop was set or deleted.
-  void forget_class_version() noexcept { class_version_ = 0; }
+  void forget_class_version() noexcept { class_version_.forget(); }
 
   // {"loop": this loop}, to make futures with: a type reads its arguments from a dictionary, and would get a
   // new one each time. Null, with an error set, on failure.
@@ -234,12 +234,12 @@ class Loop {
   bool custom_call_at_ = false;
   bool custom_create_task_ = false;
   bool custom_connecting_ = false;
-  unsigned class_version_ = 0;  // of our type, when it was last looked at
+  py::TypeVersion class_version_;  // of our type
   bool running_callbacks_ = false;
-  bool in_run_ = false;          // what is queued is not shown to the collector
-  bool timers_hidden_ = false;   // some of the timers may not have been shown
-  std::size_t turn_length_ = 0;  // what was in the queue when the turn began
-  unsigned handle_version_ = 0;  // of asyncio.Handle, when it was last looked at
+  bool in_run_ = false;             // what is queued is not shown to the collector
+  bool timers_hidden_ = false;      // some of the timers may not have been shown
+  std::size_t turn_length_ = 0;     // what was in the queue when the turn began
+  py::TypeVersion handle_version_;  // of asyncio.Handle
   py::Ref<> patched_run_;
   py::Ref<> task_factory_;
   py::Ref<> future_keywords_;

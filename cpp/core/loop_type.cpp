@@ -105,7 +105,7 @@ PyObject* call_replaced_call_at(Loop& loop, double when, const ScheduleArguments
   }
   PyObject* context = call.context != nullptr ? call.context : Py_None;
   if (PyDict_SetItem(keywords.get(), loop.state().names.context.get(), context) < 0) return nullptr;
-  return PyObject_Call(method.get(), args.get(), keywords.get());
+  return py::call_with(method.get(), args.get(), keywords.get()).release();
 }
 
 PyObject* call_later(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
@@ -185,7 +185,8 @@ PyObject* create_future(PyObject* self, PyObject*) {
   Loop& loop = loop_of(self);
   const py::Ref<> keywords = loop.future_keywords();
   if (!keywords) return nullptr;
-  return PyObject_Call(loop.state().library.future.get(), loop.state().no_arguments.get(), keywords.get());
+  return py::call_with(loop.state().library.future.get(), loop.state().no_arguments.get(), keywords.get())
+      .release();
 }
 
 // asyncio's hook for handles that were made elsewhere (signals).

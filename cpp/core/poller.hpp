@@ -2,9 +2,9 @@
 // Waiting for descriptors: the one interface behind which Linux uses an epoll set of our own and other
 // systems use libuv's uv_poll_t (poller_epoll.cpp, poller_uv.cpp; CMake option VELOOP_POLLER).
 //
-// On Linux libuv's loop is embedded: its backend descriptor is a member of our set, and libuv runs when it
-// is readable. It is needed from the first wait that may block. The reasons: libuv aborts the process when a
-// watched descriptor was closed or reused behind its back (libuv#5130), restarts a wait that a signal
+// On Linux libuv's loop is embedded, before the first wait that may block: its backend descriptor is a member
+// of our set, and libuv runs when it is readable. Not the other way round, for libuv aborts the process when
+// a watched descriptor was closed or reused behind its back (libuv#5130), restarts a wait that a signal
 // interrupted, and rounds timeouts to milliseconds; our own set raises errors where asyncio raises them and
 // waits in nanoseconds, at the same speed (docs/PERFORMANCE.md).
 //

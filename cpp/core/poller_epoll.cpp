@@ -34,7 +34,6 @@ class EpollPoller final : public Poller {
 
   int embed(uv_loop_t* loop) noexcept override {
     loop_ = loop;
-    first_wait_ = true;
     // libuv enters its own two descriptors when it runs, and aborts the process if there is no memory, or no
     // watch left of the user's, for them. What is there already is only modified, which cannot fail.
     const int libuv = uv_backend_fd(loop_);
@@ -45,7 +44,8 @@ class EpollPoller final : public Poller {
       loop_ = nullptr;
       return errno;
     }
-    (void)deadline_.open(epoll_fd_.get(), kDeadline);
+    (void)deadline_.open(epoll_fd_.get());
+    first_wait_ = true;
     return 0;
   }
 
@@ -85,8 +85,10 @@ class EpollPoller final : public Poller {
     deadline_.close();
     is_filled_ = false;
     if (loop_ == nullptr) return 0;
-    const int error_number = uv::Status(uv_loop_fork(loop_)).error_number();
-    return error_number != 0 ? error_number : embed(loop_);
+    int error_number = uv::Status(uv_loop_fork(loop_)).error_number();
+    if (error_number == 0) error_number = embed(loop_);
+    if (error_number != 0) epoll_fd_.reset();  // nobody could wake a wait: better none
+    return error_number;
   }
 
   int wait(std::int64_t timeout_ns) noexcept override {
@@ -101,20 +103,19 @@ class EpollPoller final : public Poller {
       const epoll_event& event = buffer_[static_cast<std::size_t>(i)];
       if (event.data.fd == kLibuv) {
         run_libuv = true;
-      } else if (event.data.fd == kDeadline) {
+      } else if (event.data.fd == DeadlineFd::kName) {
         deadline_.passed();
       } else {
         found_.push_back({event.data.fd, from_epoll(event.events)});  // Reserved: does not allocate.
       }
     }
-    if (run_libuv && loop_ != nullptr) uv_run(loop_, UV_RUN_NOWAIT);
+    if (run_libuv) uv_run(loop_, UV_RUN_NOWAIT);
     return 0;
   }
 
  private:
   static constexpr int kBatch = 256;
   static constexpr int kLibuv = -1;
-  static constexpr int kDeadline = -2;
 
   static bool enter(int set, int fd, int name) noexcept {
     epoll_event event = {};
@@ -136,7 +137,7 @@ class EpollPoller final : public Poller {
 
   int wait_for_events(std::int64_t timeout_ns) noexcept {
     int millis = timeout_ns == 0 ? 0 : -1;
-    if (timeout_ns > 0 && !deadline_.arm(epoll_fd_.get(), kDeadline, timeout_ns)) {
+    if (timeout_ns > 0 && !deadline_.arm(epoll_fd_.get(), timeout_ns)) {
       // Rounded up: rounded down, the last millisecond would be a busy loop and timers would be early.
       const std::int64_t rounded = (timeout_ns + kNanosPerMilli - 1) / kNanosPerMilli;
       millis = rounded > INT_MAX ? INT_MAX : static_cast<int>(rounded);

@@ -47,8 +47,8 @@ class Descriptor {
       const auto number = py::steal(PyLong_FromLong(owned_.get()));
       if (!number) return nullptr;
       PyObject* stack[] = {nullptr, number.get()};
-      auto made = py::steal(PyObject_Vectorcall(state.library.socket.get(), stack + 1,
-                                                PY_VECTORCALL_ARGUMENTS_OFFSET, state.fileno_keyword.get()));
+      auto made = py::vectorcall(state.library.socket.get(), stack + 1, PY_VECTORCALL_ARGUMENTS_OFFSET,
+                                 state.fileno_keyword.get());
       if (!made) return nullptr;
       (void)owned_.release();
       file_ = std::move(made);

@@ -10,6 +10,7 @@
 #include "py/call.hpp"
 #include "py/error.hpp"
 #include "py/method.hpp"
+#include "py/os_error.hpp"
 
 namespace veloop::io {
 
@@ -80,8 +81,7 @@ bool Descriptors::watch(ForeignFd& foreign, int fd, unsigned interest) {
   const int error_number = loop_.poller()->watch(foreign, foreign.number_to_watch(), interest);
   if (error_number == 0) return true;
   foreign_.erase(fd);
-  errno = error_number;
-  PyErr_SetFromErrno(PyExc_OSError);
+  py::set_os_error(error_number);
   return false;
 }
 

@@ -10,7 +10,9 @@
 #include "io/stream.hpp"
 #include "io/transport_members.hpp"
 #include "py/call.hpp"
+#include "py/context.hpp"
 #include "py/error.hpp"
+#include "py/os_error.hpp"
 #include "py/type.hpp"
 
 namespace veloop::io {
@@ -76,8 +78,7 @@ bool Listener::resume() noexcept {
   return py::guard([&] {
     const int error_number = loop_->poller()->watch(*this, static_cast<int>(fd), kReadable);
     if (error_number == 0) return true;
-    errno = error_number;
-    PyErr_SetFromErrno(PyExc_OSError);
+    py::set_os_error(error_number);
     return false;
   });
 }
@@ -137,8 +138,7 @@ bool Listener::expects_one() noexcept {
 }
 
 bool Listener::on_accept_error(int error_number) noexcept {
-  errno = error_number;
-  PyErr_SetFromErrno(PyExc_OSError);
+  py::set_os_error(error_number);
   const auto exception = py::take_exception();
   const bool pause = out_of_resources(error_number);
   // The kernel would go on reporting the socket as ready: look away for a while; for good if the socket was
@@ -162,7 +162,7 @@ bool Listener::connect_plain(base::OwnedFd fd, const net::Address& peer, PyObjec
 
 // What was set on the listening socket its connections inherit, from the first that was not waiting before.
 void Listener::provide_nodelay(int fd, int family) noexcept {
-  if (inherits_nodelay_) return;
+  if (inherits_nodelay_ || (family != AF_INET && family != AF_INET6)) return;
   inherits_nodelay_ = base::kHandsDownNodelay && base::has_nodelay(fd);
   if (!inherits_nodelay_) base::set_nodelay(fd, family);
 }

@@ -7,6 +7,7 @@
 
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/os_error.hpp"
 
 namespace veloop::io {
 namespace {
@@ -30,8 +31,7 @@ int examine_pipe(core::Loop& loop, PyObject* pipe, PipeKind& kind, const char* r
   int overflow = 0;
   const bool is_number = number && PyLong_Check(number.get());
   if (is_number && PyLong_AsLongAndOverflow(number.get(), &overflow) < 0 && overflow == 0) {
-    errno = EBADF;  // -1 is what a closed socket answers; asyncio asks os.fstat()
-    PyErr_SetFromErrno(PyExc_OSError);
+    py::set_os_error(EBADF);  // -1 is what a closed socket answers; asyncio asks os.fstat()
     return -1;
   }
   const int fd = number ? descriptor_number(number.get()) : -1;
@@ -77,15 +77,14 @@ void PipeTransport::let_go() noexcept {
 }
 
 bool PipeTransport::on_watch_failed(int error_number) noexcept {
-  errno = error_number;
-  PyErr_SetFromErrno(PyExc_OSError);
+  py::set_os_error(error_number);
   return report_error("Exception in callback of a pipe transport: its descriptor cannot be watched");
 }
 
 bool PipeTransport::log_closed_by_peer() noexcept {
   if (!loop_->debug()) return true;
-  return static_cast<bool>(py::steal(
-      PyObject_CallMethod(state().library.logger.get(), "info", "sO", "%r was closed by peer", self_)));
+  return static_cast<bool>(
+      py::call_method_by_format(state().library.logger.get(), "info", "sO", "%r was closed by peer", self_));
 }
 
 const char* PipeTransport::state_name() const noexcept {

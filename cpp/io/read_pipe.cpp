@@ -9,6 +9,7 @@
 #include "io/transport_members.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/os_error.hpp"
 #include "py/type.hpp"
 
 namespace veloop::io {
@@ -67,8 +68,7 @@ bool ReadPipeTransport::on_eof() noexcept {
 // else.
 bool ReadPipeTransport::on_read_error(int error_number) noexcept {
   if (error_number == EIO) return fatal_errno(error_number, kReadError);
-  errno = error_number;
-  PyErr_SetFromErrno(PyExc_OSError);
+  py::set_os_error(error_number);
   const auto exception = py::take_exception();
   py::raise(exception.share());
   return report_error(kReadError) && force_close(exception.get());

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "py/call.hpp"
+#include "py/inspect.hpp"
 
 namespace veloop::io {
 namespace {
@@ -17,25 +18,13 @@ bool ask(PyObject* server, PyObject* method, [[maybe_unused]] PyObject* transpor
 
 #if PY_VERSION_HEX >= 0x030D0000
 
-py::Ref<> optional_attr(PyObject* object, PyObject* name) noexcept {
-  PyObject* value = nullptr;
-  if (PyObject_GetOptionalAttr(object, name, &value) < 0) PyErr_Clear();
-  return py::steal(value);
-}
-
-// Whether `server.name` is the method that asyncio.Server had when we were imported.
-bool has_method(PyObject* server, PyObject* name, PyObject* function) noexcept {
-  const auto method = optional_attr(server, name);
-  return method && PyMethod_Check(method.get()) && PyMethod_GET_FUNCTION(method.get()) == function;
-}
-
 // The set inside server._clients; null, without an error, if it is not as we know it.
 py::Ref<> set_of_clients(const py::State& state, PyObject* clients) noexcept {
   if (Py_TYPE(clients) != reinterpret_cast<PyTypeObject*>(state.library.weak_set.get())) return {};
   // Python 3.13: what went while somebody iterated is still to be taken out.
-  const auto pending = optional_attr(clients, state.names._pending_removals.get());
+  const auto pending = py::find_attr(clients, state.names._pending_removals.get());
   if (pending && (!PyList_CheckExact(pending.get()) || PyList_GET_SIZE(pending.get()) > 0)) return {};
-  auto set = optional_attr(clients, state.names.data.get());
+  auto set = py::find_attr(clients, state.names.data.get());
   return set && PySet_CheckExact(set.get()) ? std::move(set) : py::Ref<>();
 }
 
@@ -46,11 +35,11 @@ py::Ref<> set_of_clients(const py::State& state, PyObject* clients) noexcept {
 bool attach_to_server(const py::State& state, PyObject* server, PyObject* transport) noexcept {
   const py::Names& names = state.names;
 #if PY_VERSION_HEX >= 0x030D0000
-  if (has_method(server, names._attach.get(), state.library.server_attach.get())) {
-    const auto sockets = optional_attr(server, names._sockets.get());
-    const auto clients = optional_attr(server, names._clients.get());
+  if (py::has_method(server, names._attach.get(), state.library.server_attach)) {
+    const auto sockets = py::find_attr(server, names._sockets.get());
+    const auto clients = py::find_attr(server, names._clients.get());
     const auto set = clients ? set_of_clients(state, clients.get()) : py::Ref<>();
-    const auto remove = set ? optional_attr(clients.get(), names._remove.get()) : py::Ref<>();
+    const auto remove = set ? py::find_attr(clients.get(), names._remove.get()) : py::Ref<>();
     if (remove && sockets && sockets.get() != Py_None) {
       const auto reference = py::steal(PyWeakref_NewRef(transport, remove.get()));
       return reference && PySet_Add(set.get(), reference.get()) == 0;
@@ -63,8 +52,8 @@ bool attach_to_server(const py::State& state, PyObject* server, PyObject* transp
 bool detach_from_server(const py::State& state, PyObject* server, PyObject* transport) noexcept {
   const py::Names& names = state.names;
 #if PY_VERSION_HEX >= 0x030D0000
-  if (has_method(server, names._detach.get(), state.library.server_detach.get())) {
-    const auto clients = optional_attr(server, names._clients.get());
+  if (py::has_method(server, names._detach.get(), state.library.server_detach)) {
+    const auto clients = py::find_attr(server, names._clients.get());
     const auto set = clients ? set_of_clients(state, clients.get()) : py::Ref<>();
     if (set) {
       const auto reference = py::steal(PyWeakref_NewRef(transport, nullptr));

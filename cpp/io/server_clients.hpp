@@ -4,7 +4,8 @@
 //
 // From Python 3.13 on a server keeps its transports in a weakref.WeakSet, through seven Python frames for
 // each connection. For a plain asyncio.Server the same is done to the set inside; whatever looks different
-// (a server of another class, a replaced method, a set that is being iterated over) is called as usual.
+// (a server of another class, a replaced method, a set that was changed while somebody iterated over it) is
+// called as usual.
 #include <Python.h>
 
 #include "py/ref.hpp"

@@ -15,6 +15,7 @@
 #include "py/call.hpp"
 #include "py/coroutine.hpp"
 #include "py/error.hpp"
+#include "py/method.hpp"
 #include "py/type.hpp"
 
 namespace veloop::io {
@@ -117,7 +118,10 @@ class SocketOp {
 
  private:
   [[nodiscard]] const py::State& state() const noexcept { return loop_->state(); }
-  [[nodiscard]] bool is_connecting() const noexcept { return method_->kind == Kind::kConnect; }
+  // Somebody will probably read next: the kernel's registration may linger.
+  [[nodiscard]] bool leads_to_reading() const noexcept {
+    return method_->direction == core::kReadable || method_->kind == Kind::kConnect;
+  }
   [[nodiscard]] bool check_socket() noexcept;
   [[nodiscard]] py::Step first_try() noexcept;
   [[nodiscard]] py::Step wait() noexcept;
@@ -188,7 +192,7 @@ py::Step SocketOp::wait() noexcept {
     if (handle == nullptr) return false;
     handle_ = py::steal(handle->self);
     core::show_to_collector(*handle);
-    if ((method_->direction == core::kReadable || is_connecting()) && call_.drains()) {
+    if (leads_to_reading() && call_.drains()) {
       return descriptors.wait_for(fd, method_->direction, *handle);
     }
     return descriptors.set_handle(fd, method_->direction, *handle, nullptr);
@@ -233,8 +237,7 @@ bool SocketOp::on_ready() noexcept {
   const py::Ref<> error = attempt.kind == Attempt::Kind::kFailed ? py::take_exception() : py::Ref<>();
   // Who has received something will probably ask for more, and who has connected will read; who has come to
   // the end will not.
-  stop_waiting((method_->direction == core::kReadable || is_connecting()) && attempt.value &&
-               !is_end(attempt.value.get()));
+  stop_waiting(leads_to_reading() && attempt.value && !is_end(attempt.value.get()));
   call_.release_buffer();
   const py::Ref<> future = std::move(future_);
   return static_cast<bool>(error
@@ -262,7 +265,7 @@ py::Step SocketOp::resolve() noexcept {
   const auto keywords = py::steal(Py_BuildValue("{sOsOsOsO}", "family", family.get(), "type", type.get(),
                                                 "proto", proto.get(), "loop", loop_->self()));
   if (!arguments || !keywords) return py::Step::raises();
-  const auto coroutine = py::steal(PyObject_Call(method.get(), arguments.get(), keywords.get()));
+  const auto coroutine = py::call_with(method.get(), arguments.get(), keywords.get());
   if (!coroutine) return py::Step::raises();
   is_resolving_ = true;
   return py::Step::awaits(py::awaitable_iterator(coroutine.get()));
@@ -353,8 +356,7 @@ PyObject* make_op(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObj
 
 template <std::size_t Index>
 PyMethodDef method_def(const char* doc) noexcept {
-  return {kMethods[Index].name, reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(make_op<Index>)),
-          METH_FASTCALL | METH_KEYWORDS, doc};
+  return {kMethods[Index].name, py::as_method(make_op<Index>), METH_FASTCALL | METH_KEYWORDS, doc};
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "py/buffer.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/os_error.hpp"
 #include "py/type.hpp"
 
 namespace veloop::io {
@@ -312,8 +313,7 @@ bool StreamTransport::on_writable() noexcept {
     if (would_block()) return true;
     const int error_number = errno;
     if (!write_failed(error_number)) return false;
-    errno = error_number;
-    PyErr_SetFromErrno(PyExc_OSError);
+    py::set_os_error(error_number);
     const auto exception = py::take_exception();
     return settle_empty_waiter(exception.get());
   }

@@ -5,13 +5,7 @@
 
 #include "py/call.hpp"
 #include "py/error.hpp"
-
-// Exported by every version up to here, though not by the public headers of each: the method as
-// PyObject_VectorcallMethod() finds it, at half of what it costs to make a bound one.
-#if PY_VERSION_HEX < 0x03100000
-#define VELOOP_HAS_GET_METHOD
-extern "C" PyAPI_FUNC(int) _PyObject_GetMethod(PyObject* object, PyObject* name, PyObject** method);
-#endif
+#include "py/inspect.hpp"
 
 namespace veloop::io {
 namespace {
@@ -50,8 +44,7 @@ bool look_at_classes(const py::State& state) noexcept {
   const py::ErrorStash stash;
   const py::Streams& streams = state.streams;
   const auto is_known = [](PyTypeObject* type, PyObject* name, const py::Ref<>& known) {
-    const auto current = py::get_attr(reinterpret_cast<PyObject*>(type), name);
-    PyErr_Clear();
+    const auto current = py::find_attr(reinterpret_cast<PyObject*>(type), name);
     return current && current.get() == known.get();
   };
   PyTypeObject* protocol = streams.protocol_type.get();
@@ -66,29 +59,14 @@ bool look_at_classes(const py::State& state) noexcept {
 // Costs two comparisons while nobody changes the classes.
 bool are_classes_unchanged(py::State& state) noexcept {
   py::Streams& streams = state.streams;
-  const unsigned protocol_version = streams.protocol_type.get()->tp_version_tag;
-  const unsigned reader_version = streams.reader_type.get()->tp_version_tag;
-  if (protocol_version == 0 || protocol_version != streams.protocol_version || reader_version == 0 ||
-      reader_version != streams.reader_version) {
+  PyTypeObject* protocol = streams.protocol_type.get();
+  PyTypeObject* reader = streams.reader_type.get();
+  if (!streams.protocol_version.is_of(protocol) || !streams.reader_version.is_of(reader)) {
     streams.unchanged = look_at_classes(state);
-    streams.protocol_version = streams.protocol_type.get()->tp_version_tag;
-    streams.reader_version = streams.reader_type.get()->tp_version_tag;
+    streams.protocol_version.note(protocol);
+    streams.reader_version.note(reader);
   }
   return streams.unchanged;
-}
-
-// Whether the method is not replaced on this very object.
-bool has_method(PyObject* object, PyObject* name, const py::Ref<>& function) noexcept {
-#ifdef VELOOP_HAS_GET_METHOD
-  PyObject* found = nullptr;
-  const bool is_method = _PyObject_GetMethod(object, name, &found) == 1;
-  const py::Ref<> method = py::steal(found);
-  return is_method && method.get() == function.get();
-#else
-  const auto method = py::get_attr(object, name);
-  return method && PyMethod_Check(method.get()) && PyMethod_GET_FUNCTION(method.get()) == function.get() &&
-         PyMethod_GET_SELF(method.get()) == object;
-#endif
 }
 
 // ---- the reader -----------------------------------------------------------------------------------------
@@ -107,11 +85,11 @@ py::Ref<> target_of(PyObject* weak_reference) noexcept {
 
 py::Ref<> find_reader(const py::State& state, PyObject* protocol) noexcept {
   const py::Streams& streams = state.streams;
-  if (!has_method(protocol, state.names.data_received.get(), streams.data_received)) return {};
+  if (!py::has_method(protocol, state.names.data_received.get(), streams.data_received)) return {};
   const auto weak_reference = py::get_attr(protocol, state.names._stream_reader_wr.get());
   py::Ref<> reader = weak_reference ? target_of(weak_reference.get()) : py::Ref<>();
   if (!reader || Py_TYPE(reader.get()) != streams.reader_type.get() ||
-      !has_method(reader.get(), state.names.feed_data.get(), streams.feed_data)) {
+      !py::has_method(reader.get(), state.names.feed_data.get(), streams.feed_data)) {
     return {};
   }
   return reader;
@@ -132,7 +110,7 @@ bool is_plain(const py::State& state, PyObject* reader, py::Ref<>& waiter) noexc
   waiter = py::get_attr(reader, state.names._waiter.get());
   if (!waiter || waiter.get() == Py_None) return static_cast<bool>(waiter);
   return reinterpret_cast<PyObject*>(Py_TYPE(waiter.get())) == state.library.future.get() &&
-         has_method(reader, state.names._wakeup_waiter.get(), state.streams.wakeup_waiter);
+         py::has_method(reader, state.names._wakeup_waiter.get(), state.streams.wakeup_waiter);
 }
 
 Fed feed(const py::State& state, PyObject* protocol, const char* data, Py_ssize_t count) noexcept {

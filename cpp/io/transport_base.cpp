@@ -4,6 +4,7 @@
 
 #include "io/server_clients.hpp"
 #include "py/call.hpp"
+#include "py/context.hpp"
 #include "py/error.hpp"
 #include "py/os_error.hpp"
 
@@ -150,8 +151,7 @@ bool TransportBase::resume_reading() noexcept {
   const bool ok = start_due_ || py::guard([this] {
                     const int error_number = try_to_watch(kReadable);
                     if (error_number == 0) return true;
-                    errno = error_number;
-                    PyErr_SetFromErrno(PyExc_OSError);  // The caller's to know, as in asyncio.
+                    py::set_os_error(error_number);  // The caller's to know, as in asyncio.
                     return false;
                   });
   return ok && debug_log("%r resumes reading");
@@ -283,14 +283,13 @@ bool TransportBase::report_error(const char* message) noexcept {
 bool TransportBase::count_lost_write(const char* warning) noexcept {
   constexpr long kWarnFrom = 5;  // asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
   if (lost_writes_++ < kWarnFrom) return true;
-  return static_cast<bool>(
-      py::steal(PyObject_CallMethod(state().library.logger.get(), "warning", "s", warning)));
+  return static_cast<bool>(py::call_method_by_format(state().library.logger.get(), "warning", "s", warning));
 }
 
 bool TransportBase::debug_log(const char* event) noexcept {
   if (!loop_->debug()) return true;
   return static_cast<bool>(
-      py::steal(PyObject_CallMethod(state().library.logger.get(), "debug", "sO", event, self_)));
+      py::call_method_by_format(state().library.logger.get(), "debug", "sO", event, self_));
 }
 
 PyObject* TransportBase::extra() noexcept {

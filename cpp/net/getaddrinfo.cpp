@@ -13,6 +13,8 @@
 #include "py/call.hpp"
 #include "py/coroutine.hpp"
 #include "py/error.hpp"
+#include "py/inspect.hpp"
+#include "py/method.hpp"
 #include "py/type.hpp"
 
 namespace veloop::net {
@@ -225,8 +227,7 @@ using LookupCoroutine = py::Coroutine<Lookup>;
 // Whether nobody replaced socket.getaddrinfo, as tests and resolvers do.
 bool is_library_untouched(const py::State& state) noexcept {
   if (!state.lookups.getaddrinfo) return false;
-  const auto current = py::get_attr(state.lookups.socket_module.get(), state.names.getaddrinfo.get());
-  if (!current) PyErr_Clear();
+  const auto current = py::find_attr(state.lookups.socket_module.get(), state.names.getaddrinfo.get());
   return current.get() == state.lookups.getaddrinfo.get();
 }
 
@@ -247,7 +248,7 @@ PyObject* getaddrinfo(PyObject* self, PyObject* const* args, Py_ssize_t count, P
     const auto inherited = py::call(reinterpret_cast<PyObject*>(&PySuper_Type), state.types.loop.raw(), self);
     const auto method =
         inherited ? py::get_attr(inherited.get(), state.names.getaddrinfo.get()) : py::Ref<>();
-    return method ? PyObject_Vectorcall(method.get(), args, static_cast<std::size_t>(count), keywords)
+    return method ? py::vectorcall(method.get(), args, static_cast<std::size_t>(count), keywords).release()
                   : nullptr;
   });
 }
@@ -270,14 +271,12 @@ PyObject* literal_address(PyObject* self, PyObject* const* args, Py_ssize_t coun
 
 const std::vector<PyMethodDef>& lookup_methods() {
   static const std::vector<PyMethodDef> methods = {
-      {"getaddrinfo", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(getaddrinfo)),
-       METH_FASTCALL | METH_KEYWORDS,
+      {"getaddrinfo", py::as_method(getaddrinfo), METH_FASTCALL | METH_KEYWORDS,
        "getaddrinfo($self, host, port, *, family=0, type=0, proto=0, flags=0)\n--\n\n"
        "Look up `host` and `port`; a coroutine that returns what socket.getaddrinfo() returns.\n\n"
        "An IPv4 or IPv6 literal with a numeric port is answered at once; everything else is looked up in the\n"
        "default executor. Raises socket.gaierror if the look-up fails."},
-      {"_literal_address", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(literal_address)),
-       METH_FASTCALL, nullptr},
+      {"_literal_address", py::as_method(literal_address), METH_FASTCALL, nullptr},
   };
   return methods;
 }

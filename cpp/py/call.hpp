@@ -9,9 +9,27 @@
 
 namespace veloop::py {
 
-// Of `count` arguments, or'ed with vectorcall's flag.
-inline Ref<> vectorcall(PyObject* function, PyObject* const* arguments, std::size_t count) noexcept {
-  return survive_thread_end([&] { return steal(PyObject_Vectorcall(function, arguments, count, nullptr)); });
+// Of `count` positional arguments, or'ed with vectorcall's flag.
+inline Ref<> vectorcall(PyObject* function, PyObject* const* arguments, std::size_t count,
+                        PyObject* keywords = nullptr) noexcept {
+  return survive_thread_end([&] { return steal(PyObject_Vectorcall(function, arguments, count, keywords)); });
+}
+
+// `keywords` may be null.
+inline Ref<> call_with(PyObject* function, PyObject* arguments, PyObject* keywords) noexcept {
+  return survive_thread_end([&] { return steal(PyObject_Call(function, arguments, keywords)); });
+}
+
+// PyIter_Send().
+inline PySendResult send_to(PyObject* iterator, PyObject* value, PyObject** result) noexcept {
+  return survive_thread_end([&] { return PyIter_Send(iterator, value, result); });
+}
+
+// Arguments by a format, as Py_BuildValue() takes it: for what is called seldom.
+template <class... Args>
+Ref<> call_method_by_format(PyObject* self, const char* name, const char* format,
+                            Args... arguments) noexcept {
+  return survive_thread_end([&] { return steal(PyObject_CallMethod(self, name, format, arguments...)); });
 }
 
 template <class... Args>
@@ -37,24 +55,5 @@ inline Ref<> get_attr(PyObject* object, PyObject* name) noexcept {
 inline Ref<> get_attr(PyObject* object, const char* name) noexcept {
   return steal(PyObject_GetAttrString(object, name));
 }
-
-// A context that is current for as long as the scope lasts. entered() is false, with RuntimeError set,
-// when somebody else is in it already.
-class ContextScope {
- public:
-  explicit ContextScope(PyObject* context) noexcept
-      : context_(PyContext_Enter(context) == 0 ? context : nullptr) {}
-  ContextScope(const ContextScope&) = delete;
-  ContextScope& operator=(const ContextScope&) = delete;
-  ~ContextScope() {
-    if (context_ != nullptr) PyContext_Exit(context_);
-  }
-  [[nodiscard]] bool entered() const noexcept { return context_ != nullptr; }
-
- private:
-  PyObject* context_;
-};
-
-inline Ref<> copy_current_context() noexcept { return steal(PyContext_CopyCurrent()); }
 
 }  // namespace veloop::py

@@ -21,6 +21,7 @@
 
 #include "py/call.hpp"
 #include "py/error.hpp"
+#include "py/method.hpp"
 #include "py/ref.hpp"
 #include "py/type.hpp"
 
@@ -102,7 +103,7 @@ struct Coroutine {
       coroutine.stage = Stage::kSuspended;
       return coroutine.advance(coroutine.body.start(self), result);
     }
-    return coroutine.delegate(PyIter_Send(coroutine.awaited.get(), value, result), result);
+    return coroutine.delegate(send_to(coroutine.awaited.get(), value, result), result);
   }
 
   static PyObject* iternext(PyObject* self) noexcept {
@@ -182,7 +183,7 @@ struct Coroutine {
   PySendResult advance(Step step, PyObject** result) noexcept {
     while (step.kind == Step::Kind::kAwait) {
       awaited = std::move(step.value);
-      const PySendResult outcome = PyIter_Send(awaited.get(), Py_None, result);
+      const PySendResult outcome = send_to(awaited.get(), Py_None, result);
       if (outcome != PYGEN_RETURN) return delegate(outcome, result);
       awaited.reset();
       step = body.resume(steal(std::exchange(*result, nullptr)));
@@ -296,8 +297,7 @@ Ref<PyTypeObject> make_coroutine_type(PyObject* module) noexcept {
   using A = CoroutineAttributes<Body>;
   static PyMethodDef methods[] = {
       {"send", C::send_method, METH_O, "Resume the coroutine with a value; raises StopIteration at its end."},
-      {"throw", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(C::throw_method)), METH_FASTCALL,
-       "Raise an exception where the coroutine waits."},
+      {"throw", as_method(C::throw_method), METH_FASTCALL, "Raise an exception where the coroutine waits."},
       {"close", C::close_method, METH_NOARGS, "End the coroutine; what it waited for is forgotten."},
       {nullptr, nullptr, 0, nullptr},
   };

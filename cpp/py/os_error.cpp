@@ -27,8 +27,7 @@ Ref<> words_of(ErrorWords& words, int error_number) noexcept {
 
 void set_os_error(ErrorWords& words, int error_number) noexcept {
   if (error_number == EINTR) {
-    errno = error_number;
-    PyErr_SetFromErrno(PyExc_OSError);
+    set_os_error(error_number);
     return;
   }
   const auto text = words_of(words, error_number);

@@ -3,6 +3,7 @@
 // connection that is reset ends with one.
 #include <Python.h>
 
+#include <cerrno>
 #include <string>
 
 #include "py/ref.hpp"
@@ -16,8 +17,13 @@ struct ErrorWords {
   Ref<> text;
 };
 
-// Sets the OSError (or what the number stands for: ConnectionResetError, ...) as the current exception. For
-// EINTR that of a signal handler, if it raises.
+// Sets OSError, or the subclass that the number stands for, as the current exception.
+inline void set_os_error(int error_number) noexcept {
+  errno = error_number;
+  PyErr_SetFromErrno(PyExc_OSError);
+}
+
+// The same, with the words at hand. For EINTR that of a signal handler, if it raises.
 void set_os_error(ErrorWords& words, int error_number) noexcept;
 
 }  // namespace veloop::py

@@ -40,19 +40,18 @@ bool State::load() noexcept {
   fileno_keyword = steal(PyTuple_Pack(1, names.fileno.get()));
   if (!import_into(library.handle, "asyncio", "Handle")) return false;
   library.handle_run = get_attr(library.handle.get(), "_run");
-  Ref<> loop;
-  if (!import_into(loop, "asyncio.base_events", "BaseEventLoop")) return false;
-  library.ensure_resolved = get_attr(loop.get(), names._ensure_resolved.get());
-  library.connect_sock = get_attr(loop.get(), names._connect_sock.get());
-  library.create_connection_transport = get_attr(loop.get(), names._create_connection_transport.get());
+  if (!import_into(library.loop, "asyncio", "SelectorEventLoop")) return false;
+  PyObject* loop = library.loop.get();
+  library.loop_create_task = get_attr(loop, names.create_task.get());
+  library.ensure_resolved = get_attr(loop, names._ensure_resolved.get());
+  library.connect_sock = get_attr(loop, names._connect_sock.get());
+  library.create_connection_transport = get_attr(loop, names._create_connection_transport.get());
   if (!library.ensure_resolved || !library.connect_sock || !library.create_connection_transport) return false;
   Ref<> server;
   if (!import_into(server, "asyncio.base_events", "Server")) return false;
   library.server_attach = get_attr(server.get(), "_attach");
   library.server_detach = get_attr(server.get(), "_detach");
   library.tasks = steal(PyImport_ImportModule("asyncio.tasks"));
-  if (!import_into(library.loop, "asyncio", "SelectorEventLoop")) return false;
-  library.loop_create_task = get_attr(library.loop.get(), names.create_task.get());
   return library.tasks && library.loop_create_task && no_arguments && loop_keyword && fileno_keyword &&
          library.handle_run && library.server_attach && library.server_detach &&
          import_into(library.weak_set, "weakref", "WeakSet") &&

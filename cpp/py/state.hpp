@@ -8,6 +8,7 @@
 #include <array>
 #include <cstddef>
 
+#include "py/inspect.hpp"
 #include "py/os_error.hpp"
 #include "py/ref.hpp"
 
@@ -90,8 +91,8 @@ struct Streams {
   Ref<> feed_data;
   Ref<> wakeup_waiter;
   Ref<> invalid_state;            // InvalidStateError
-  unsigned protocol_version = 0;  // of the types, when they were last looked at
-  unsigned reader_version = 0;
+  TypeVersion protocol_version;
+  TypeVersion reader_version;
   bool unchanged = false;
   bool loaded = false;
 };

@@ -80,6 +80,12 @@ CONFINED = (
         ("base/owned_fd.hpp",),
     ),
     Confined(
+        # A daemon thread that runs Python code may end there: py/thread_end.hpp.
+        "calls into Python are made only in py/call.hpp",
+        re.compile(r"\b(PyObject_(Call|Vectorcall|VectorcallMethod|CallOneArg|CallNoArgs)|PyIter_Send)\s*\("),
+        ("py/call.hpp",),
+    ),
+    Confined(
         "the platform is asked for only in base/, uv/ and the platform files",
         re.compile(r"^\s*#\s*(if|ifdef|ifndef|elif)\b.*\b(__linux__|__APPLE__|__\w+BSD__|_WIN32)\b"),
         ("base/*", "uv/*", *PLATFORM_FILES),
