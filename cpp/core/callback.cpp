@@ -1,5 +1,6 @@
 #include "core/callback.hpp"
 
+#include <cstddef>
 #include <utility>
 
 #include "core/handle_members.hpp"
@@ -14,6 +15,7 @@
 namespace veloop::core {
 namespace {
 
+static_assert(offsetof(Callback, debug) == Callback::kLeadingReferences * sizeof(PyObject*));
 static_assert(sizeof(py::Ref<>) == sizeof(PyObject*), "arguments are passed to vectorcall in place");
 
 // Handles come and go once per turn: their memory is kept, with the reference to their type, instead of
@@ -40,7 +42,10 @@ void recycle(PyObject* self, py::FreeList* free_list) noexcept {
   py::drop(reinterpret_cast<PyObject*>(type));
 }
 
-void destroy(PyObject* self, const Callback& callback, py::FreeList* free_list) noexcept {
+void destroy(PyObject* self, Callback& callback, py::FreeList* free_list) noexcept {
+  if (callback.context_kind == Callback::ContextKind::kBorrowed && callback.loop_object) {
+    callback.loop().shared_context().give_back(std::move(callback.context));
+  }
   if (callback.kind == Callback::Kind::kTimer) {
     py::dealloc<Timer>(self);
   } else {
@@ -66,12 +71,23 @@ py::Ref<> run_by_its_context(const Callback& callback) noexcept {
   return all ? py::call_with(run.get(), all.get(), nullptr) : py::Ref<>();
 }
 
+// Whether its context is one that it may enter. False, with an error set, on failure.
+bool take_own_context(Callback& callback) noexcept {
+  if (callback.context_kind != Callback::ContextKind::kShared) return true;
+  py::Ref<> own = callback.loop().shared_context().own(callback.context.get());
+  if (!own) return false;
+  callback.context = std::move(own);
+  callback.context_kind = Callback::ContextKind::kBorrowed;
+  return true;
+}
+
 py::Ref<> invoke(Callback& callback) noexcept {
   if (callback.kind == Callback::Kind::kForeign) {
-    py::State& state = callback.loop->state();
+    py::State& state = callback.loop().state();
     if (is_cancelled(state, callback.function.get())) return py::none();
     return py::call_method(callback.function.get(), state.names._run.get());
   }
+  if (!take_own_context(callback)) return {};
   const py::ContextScope scope(callback.context.get());
   if (!scope.entered())
     return PyContext_CheckExact(callback.context.get()) ? py::Ref<>() : run_by_its_context(callback);
@@ -82,7 +98,7 @@ py::Ref<> invoke(Callback& callback) noexcept {
 }
 
 void wait_while_running(const Callback& callback) noexcept {
-  if (callback.threadsafe && callback.running) callback.loop->wait_while_running(callback);
+  if (callback.threadsafe && callback.running) callback.loop().wait_while_running(callback);
 }
 
 }  // namespace
@@ -91,7 +107,7 @@ void dealloc_handle(PyObject* self, Callback& callback) noexcept {
   constexpr unsigned kDeepest = 100;
   PyObject_GC_UnTrack(self);
   if (!callback.loop_object) return destroy(self, callback, nullptr);
-  py::State& state = callback.loop->state();
+  py::State& state = callback.loop().state();
   py::DyingHandles& dying = state.dying_handles;
   if (dying.depth == kDeepest) {
     callback.scratch = std::exchange(dying.waiting, self);
@@ -103,7 +119,7 @@ void dealloc_handle(PyObject* self, Callback& callback) noexcept {
   destroy(self, callback, &state.free_handles);
   while (dying.depth == 1 && dying.waiting != nullptr) {
     PyObject* next = dying.waiting;
-    const Callback& waiting = *as_callback(state, next);
+    Callback& waiting = *as_callback(state, next);
     dying.waiting = waiting.scratch;
     destroy(next, waiting, &state.free_handles);
   }
@@ -118,9 +134,10 @@ void Callback::drop_function_and_arguments() noexcept {
   args_in_tuple = false;
 }
 
+Loop& Callback::loop() const noexcept { return loop_of(loop_object.get()); }
+
 bool fill(Callback& callback, Loop& loop, PyObject* function, PyObject* const* args, Py_ssize_t count,
           PyObject* context) noexcept {
-  callback.loop = &loop;
   callback.loop_object = py::share(loop.self());
   callback.function = py::share(function);
   if (count <= Callback::kInlineArgs) {
@@ -135,8 +152,13 @@ bool fill(Callback& callback, Loop& loop, PyObject* function, PyObject* const* a
     }
     callback.args_in_tuple = true;
   }
-  callback.context =
-      context != nullptr && context != Py_None ? py::share(context) : py::copy_current_context();
+  if (context != nullptr && context != Py_None) {
+    callback.context = py::share(context);
+  } else if ((callback.context = loop.shared_context().current())) {
+    callback.context_kind = Callback::ContextKind::kShared;
+  } else {
+    callback.context = py::copy_current_context();
+  }
   if (!callback.context) return false;
   return !loop.debug() || loop.record_source(callback);
 }
@@ -175,12 +197,12 @@ bool run(Callback& callback) noexcept {
   const py::Ref<> result = invoke(callback);
   bool go_on = true;
   if (!result) {
-    go_on = !py::is_exit_request() && callback.loop->report_callback_error(callback);
+    go_on = !py::is_exit_request() && callback.loop().report_callback_error(callback);
   }
   callback.running = was_running;
   if (was_running) return go_on;
   if (callback.cancelled) callback.drop_function_and_arguments();
-  if (callback.threadsafe) callback.loop->notify_callback_ran();
+  if (callback.threadsafe) callback.loop().notify_callback_ran();
   return go_on;
 }
 
@@ -197,7 +219,7 @@ PyObject* handle_cancel(Callback& callback) noexcept {
   if (callback.cancelled) Py_RETURN_NONE;
   const py::Ref<> keep_alive = py::share(callback.self);
   callback.cancelled = true;
-  if (callback.loop->debug()) {
+  if (callback.loop().debug()) {
     // Kept for reports such as "Executing <Handle ...> took 2.5 seconds".
     auto repr = py::steal(PyObject_Repr(callback.self));
     if (!repr) return nullptr;
@@ -205,7 +227,7 @@ PyObject* handle_cancel(Callback& callback) noexcept {
     callback.debug->repr = std::move(repr);
   }
   callback.dropped = true;
-  if (callback.kind == Callback::Kind::kTimer) callback.loop->timers().remove(static_cast<Timer&>(callback));
+  if (callback.kind == Callback::Kind::kTimer) callback.loop().timers().remove(static_cast<Timer&>(callback));
   if (!callback.running) callback.drop_function_and_arguments();
   Py_RETURN_NONE;
 }
@@ -224,6 +246,12 @@ PyObject* handle_args(const Callback& callback) noexcept {
     PyTuple_SET_ITEM(tuple, i, py::new_ref(callback.args[i].get()));
   }
   return tuple;
+}
+
+PyObject* handle_context(Callback& callback) noexcept {
+  if (!take_own_context(callback)) return nullptr;
+  callback.context_kind = Callback::ContextKind::kGiven;
+  return py::new_ref(callback.context ? callback.context.get() : Py_None);
 }
 
 PyObject* handle_run(Callback& callback) noexcept {

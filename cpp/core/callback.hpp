@@ -25,6 +25,12 @@ struct Callback {
   // Handles of call_soon_threadsafe() have a lock, which they hold while they run: asyncio's
   // _ThreadSafeHandle.
   static constexpr bool kHasThreadsafe = PY_VERSION_HEX >= 0x030E0000;
+  // Where `context` comes from: what was given, or only to be had by copying, is the handle's own for good.
+  enum class ContextKind : std::uint8_t {
+    kGiven,
+    kShared,    // SharedContext::current()
+    kBorrowed,  // SharedContext::own(), and nobody has seen it
+  };
   enum class Kind : std::uint8_t {
     kHandle,   // ours, run once or as a reader or writer
     kTimer,    // the base of a Timer
@@ -36,13 +42,15 @@ struct Callback {
     py::Ref<> repr;
   };
 
+  // These lie where asyncio.Handle has its slots, which our attributes hide: up to 64 bytes less.
+  static constexpr Py_ssize_t kLeadingReferences = 5 + kInlineArgs;
   PyObject* self = nullptr;  // the Python object this is a part of
-  Loop* loop = nullptr;
-  py::Ref<> loop_object;  // keeps `loop` alive
+  py::Ref<> loop_object;
   py::Ref<> function;
   py::Ref<> context;
   PyObject* scratch = nullptr;  // vectorcall's free slot, in front of the arguments
   py::Ref<> args[kInlineArgs];  // or args[0] is a tuple, when args_in_tuple
+
   std::unique_ptr<Debug> debug;
   std::uint8_t arg_count = 0;
   bool args_in_tuple = false;
@@ -51,6 +59,7 @@ struct Callback {
   bool running = false;
   bool threadsafe = false;  // cancel() from another thread waits while it runs
   Kind kind = Kind::kHandle;
+  ContextKind context_kind = ContextKind::kGiven;
 
   template <class V>
   int visit_refs(V&& visit) {
@@ -66,6 +75,8 @@ struct Callback {
     return 0;
   }
 
+  // While there is a loop_object.
+  [[nodiscard]] Loop& loop() const noexcept;
   void drop_function_and_arguments() noexcept;
 };
 
@@ -105,6 +116,7 @@ py::Ref<PyTypeObject> make_handle_type(PyObject* module) noexcept;
 PyObject* handle_cancel(Callback& callback) noexcept;
 PyObject* handle_cancelled(const Callback& callback) noexcept;
 PyObject* handle_args(const Callback& callback) noexcept;
+PyObject* handle_context(Callback& callback) noexcept;
 PyObject* handle_run(Callback& callback) noexcept;
 PyObject* handle_repr_cache(const Callback& callback) noexcept;
 PyObject* handle_source_traceback(const Callback& callback) noexcept;

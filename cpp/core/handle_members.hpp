@@ -1,7 +1,7 @@
 #pragma once
 // The Python face that Handle and TimerHandle share: asyncio.Handle's attributes and methods, answered
-// from the native part. T is Callback or a struct derived from it. They shadow the slots of the Python
-// base class, which stay empty.
+// from the native part. T is Callback or a struct derived from it. They hide the slots of the Python
+// base class, whose memory the native part uses.
 #include <Python.h>
 
 #include "core/callback.hpp"
@@ -16,11 +16,11 @@ struct HandleMembers {
   static PyObject* cancel(PyObject* self, PyObject*) { return handle_cancel(of(self)); }
   static PyObject* cancelled(PyObject* self, PyObject*) { return handle_cancelled(of(self)); }
   static PyObject* run(PyObject* self, PyObject*) { return handle_run(of(self)); }
-  static PyObject* get_context(PyObject* self, PyObject*) { return or_none(of(self).context.get()); }
+  static PyObject* get_context(PyObject* self, PyObject*) { return handle_context(of(self)); }
 
   static PyObject* callback(PyObject* self, void*) { return or_none(function_of(of(self))); }
   static PyObject* args(PyObject* self, void*) { return handle_args(of(self)); }
-  static PyObject* context(PyObject* self, void*) { return or_none(of(self).context.get()); }
+  static PyObject* context(PyObject* self, void*) { return handle_context(of(self)); }
   static PyObject* loop(PyObject* self, void*) { return or_none(of(self).loop_object.get()); }
   static PyObject* is_cancelled(PyObject* self, void*) { return PyBool_FromLong(of(self).cancelled); }
   static PyObject* repr_cache(PyObject* self, void*) { return handle_repr_cache(of(self)); }

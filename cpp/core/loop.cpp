@@ -225,11 +225,13 @@ bool Loop::run_until_stopped() noexcept {
   forked_in_run_ = false;
   turns_since_poll_ = kTurnsBetweenPolls;  // A new run begins with a look at I/O, as asyncio's does.
   in_run_ = true;
+  shared_context_.begin_run();
   bool go_on = true;
   do {
     go_on = run_once();
   } while (go_on && !stopping_);
   in_run_ = false;
+  shared_context_.end_run();
   show_queued_to_collector();
   return go_on;
 }

@@ -18,6 +18,7 @@
 #include "core/callback.hpp"
 #include "core/inbox.hpp"
 #include "core/poller.hpp"
+#include "core/shared_context.hpp"
 #include "core/signal_wakeup.hpp"
 #include "core/timers.hpp"
 #include "py/inspect.hpp"
@@ -141,6 +142,8 @@ class Loop {
   // new one each time. Null, with an error set, on failure.
   [[nodiscard]] py::Ref<> future_keywords() noexcept;
 
+  [[nodiscard]] SharedContext& shared_context() noexcept { return shared_context_; }
+
   // Queues a callback, a native task, or work of a watcher. May throw std::bad_alloc.
   void enqueue(Callback& callback);
   void enqueue(Task& task);
@@ -243,6 +246,7 @@ class Loop {
   py::Ref<> patched_run_;
   py::Ref<> task_factory_;
   py::Ref<> future_keywords_;
+  SharedContext shared_context_{state_.empty_context};
   unsigned long thread_id_ = 0;
   unsigned turns_since_poll_ = 0;
   std::uint64_t last_poll_ns_ = 0;

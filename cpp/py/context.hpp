@@ -1,5 +1,5 @@
 #pragma once
-// contextvars.Context: to enter one, to copy the current one.
+// contextvars.Context: to enter one, to copy the current one, to see whether two have the same values.
 #include <Python.h>
 
 #include "py/ref.hpp"
@@ -24,5 +24,22 @@ class ContextScope {
 };
 
 inline Ref<> copy_current_context() noexcept { return steal(PyContext_CopyCurrent()); }
+
+// The mapping inside a context. It never changes: to set a variable puts another in its place. So contexts
+// with the same mapping have the same values. CPython shows it to nobody, but has kept it in this place since
+// 3.7; can_see_context_values() tries that out.
+inline const PyObject* context_values(PyObject* context) noexcept {
+  struct Layout {
+    PyObject_HEAD PyObject* previous;
+    PyObject* values;
+  };
+  return reinterpret_cast<const Layout*>(context)->values;
+}
+
+// Whether context_values() holds for this Python. Sets no error.
+[[nodiscard]] bool can_see_context_values() noexcept;
+
+// Borrowed; null in a thread that has not used one yet.
+inline PyObject* current_context() noexcept { return PyThreadState_Get()->context; }
 
 }  // namespace veloop::py

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "py/call.hpp"
+#include "py/context.hpp"
 
 namespace veloop::py {
 namespace {
@@ -35,6 +36,7 @@ bool State::load() noexcept {
   if (!(names.name = steal(PyUnicode_InternFromString(#name)))) return false;
   VELOOP_NAMES(VELOOP_INTERN)
 #undef VELOOP_INTERN
+  if (can_see_context_values() && !(empty_context = steal(PyContext_New()))) return false;
   no_arguments = steal(PyTuple_New(0));
   loop_keyword = steal(PyTuple_Pack(1, names.loop.get()));
   fileno_keyword = steal(PyTuple_Pack(1, names.fileno.get()));

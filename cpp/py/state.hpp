@@ -120,6 +120,7 @@ struct State {
   FreeList free_handles;
   DyingHandles dying_handles;
   ErrorWords error_words;
+  Ref<> empty_context;   // null if context_values() does not hold for this Python
   Ref<> no_arguments;    // ()
   Ref<> loop_keyword;    // ("loop",), to make tasks with
   Ref<> fileno_keyword;  // ("fileno",), to make sockets with

@@ -10,6 +10,8 @@
 // and may have: static constexpr bool kHasDict = true;          // attributes and weak references
 //               static void finalize(PyObject* self);           // tp_finalize
 //               static PyObject* repr(PyObject* self);          // tp_repr
+//               static constexpr Py_ssize_t kLeadingReferences; // T begins with so many PyObject* or Ref:
+//                                                               // they may lie in slots of the base class
 #include <Python.h>
 #include <structmember.h>
 
@@ -84,6 +86,26 @@ concept HasFinalize = requires(PyObject* self) { T::finalize(self); };
 template <class T>
 concept HasRepr = requires(PyObject* self) { T::repr(self); };
 
+template <class T>
+concept HasLeadingReferences = requires { T::kLeadingReferences; };
+
+// How many slots that Python code declares (__slots__) are the end of an instance of `type`; `most` at most.
+inline Py_ssize_t slots_at_end(const PyTypeObject* type, Py_ssize_t most) noexcept {
+  const auto is_slot = [type](Py_ssize_t offset) {
+    for (const PyTypeObject* each = type; each != nullptr; each = each->tp_base) {
+      for (const PyMemberDef* member = each->tp_members; member != nullptr && member->name; ++member) {
+        if (member->offset == offset && member->type == T_OBJECT_EX) return true;
+      }
+    }
+    return false;
+  };
+  constexpr auto kSize = static_cast<Py_ssize_t>(sizeof(PyObject*));
+  Py_ssize_t count = 0;
+  while (count < most && is_slot(type->tp_basicsize - (count + 1) * kSize))
+    ++count;
+  return count;
+}
+
 // Makes the type `name` with base class `base`, or with several: a tuple of classes without slots of their
 // own beyond those of a common base. Null, with an error set, on failure.
 template <class T>
@@ -96,6 +118,10 @@ Ref<PyTypeObject> make_type(PyObject* module, const char* name, PyObject* base, 
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(bases.get()); ++i) {
     const auto* each = reinterpret_cast<PyTypeObject*>(PyTuple_GET_ITEM(bases.get(), i));
     if (each->tp_basicsize > offset) offset = each->tp_basicsize;
+  }
+  if constexpr (HasLeadingReferences<T>) {
+    const auto* only = reinterpret_cast<PyTypeObject*>(PyTuple_GET_ITEM(bases.get(), 0));
+    offset -= slots_at_end(only, T::kLeadingReferences) * static_cast<Py_ssize_t>(sizeof(PyObject*));
   }
   std::vector<PyType_Slot> slots = {
       {Py_tp_dealloc, reinterpret_cast<void*>(&dealloc<T>)},
@@ -142,8 +168,10 @@ template <class T>
 PyObject* new_untracked_object(PyTypeObject* type) noexcept {
   PyObject* self = PyObject_GC_New(PyObject, type);
   if (self == nullptr) return nullptr;
-  std::memset(self + 1, 0, static_cast<std::size_t>(type->tp_basicsize) - sizeof(PyObject));
-  new (state_of<T>(self)) T();
+  T* state = state_of<T>(self);
+  std::memset(self + 1, 0,
+              static_cast<std::size_t>(reinterpret_cast<char*>(state) - reinterpret_cast<char*>(self + 1)));
+  new (state) T();
   return self;
 }
 
