@@ -143,6 +143,20 @@ def test_a_context_that_was_looked_at_is_not_used_again(loop):
         context.run(variable.set, "mine")
 
 
+def test_a_context_that_was_looked_at_goes_with_its_handle(loop):
+    looked_at, alive = [], []
+
+    def note_own(handles):
+        looked_at.append(weakref.ref(handles.pop()._context))
+
+    def schedule_one():
+        handles = []
+        handles.append(loop.call_soon(note_own, handles))
+
+    run_in_turns(loop, schedule_one, int, lambda: (gc.collect(), alive.append(looked_at[0]())), int)
+    assert alive == [None]
+
+
 def test_a_token_that_is_kept_belongs_to_its_callback_only(loop):
     tokens, errors = [], []
 
