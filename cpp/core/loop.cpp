@@ -24,6 +24,12 @@ constexpr std::uint64_t kNanosBetweenPolls = 100'000;
 constexpr std::uint64_t kLongestHold = 300'000;  // nanoseconds
 
 constexpr std::int64_t kDeafWait = 10'000'000;  // nanoseconds
+// A loop that has nothing to do for so long gives back half of the memory that a burst has left, and so on.
+constexpr std::int64_t kTrimAfter = 100'000'000;  // nanoseconds
+
+constexpr std::int64_t shorter_wait(std::int64_t timeout_ns, std::int64_t limit_ns) noexcept {
+  return timeout_ns == Poller::kForever || timeout_ns > limit_ns ? limit_ns : timeout_ns;
+}
 
 constexpr double kNanosPerSecond = 1e9;
 constexpr double kClockTick = 1e-9;           // seconds; asyncio's _clock_resolution
@@ -70,6 +76,7 @@ bool Loop::prepare_wait() {
 
 void Loop::close() noexcept {
   clear_refs();
+  state_.free_handles.trim_all();
   poller_.reset();
   signal_wakeup_.close();
   inbox_.close();
@@ -319,7 +326,9 @@ bool Loop::timeout_until_next_timer(std::int64_t& timeout_ns) noexcept {
 
 int Loop::wait(std::int64_t timeout_ns) noexcept {
   // No descriptors were left for what wakes us: look now and then, until there are.
-  if (!uv_loop_ && (timeout_ns == Poller::kForever || timeout_ns > kDeafWait)) timeout_ns = kDeafWait;
+  if (!uv_loop_) timeout_ns = shorter_wait(timeout_ns, kDeafWait);
+  const bool may_trim = state_.free_handles.has_excess();
+  if (may_trim) timeout_ns = shorter_wait(timeout_ns, kTrimAfter);
   inbox_.set_asleep(true);
   // Checked after the flag is up: whoever fills the inbox from now on wakes us.
   const bool nothing_came = inbox_.empty();
@@ -329,6 +338,7 @@ int Loop::wait(std::int64_t timeout_ns) noexcept {
     error_number = poller_->wait(nothing_came ? timeout_ns : 0);
   }
   inbox_.set_asleep(false);
+  if (may_trim && poller_->events().empty() && inbox_.empty()) state_.free_handles.trim();
   return error_number;
 }
 

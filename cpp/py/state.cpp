@@ -23,14 +23,6 @@ void destroy_state(PyObject* capsule) {
 
 }  // namespace
 
-State::~State() {
-  PyTypeObject* type = types.handle.get();
-  while (free_handles.count > 0) {
-    PyObject_GC_Del(free_handles.objects[--free_handles.count]);
-    drop(reinterpret_cast<PyObject*>(type));  // Each kept object still held its type.
-  }
-}
-
 bool State::load() noexcept {
 #define VELOOP_INTERN(name) \
   if (!(names.name = steal(PyUnicode_InternFromString(#name)))) return false;

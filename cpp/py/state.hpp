@@ -5,9 +5,9 @@
 // the interpreter empties modules before the last loops are gone; each native object knows its Loop.
 #include <Python.h>
 
-#include <array>
 #include <cstddef>
 
+#include "py/free_list.hpp"
 #include "py/inspect.hpp"
 #include "py/os_error.hpp"
 #include "py/ref.hpp"
@@ -97,12 +97,6 @@ struct Streams {
   bool loaded = false;
 };
 
-// Dead handles kept for reuse: most live for one turn of the loop (see core/callback.cpp).
-struct FreeList {
-  static constexpr std::size_t kCapacity = 1024;
-  std::array<PyObject*, kCapacity> objects;
-  std::size_t count = 0;
-};
 
 // Handles that are being destroyed, each from within the one before it, and those that wait until it is done
 // (linked by their scratch slot).
@@ -117,7 +111,7 @@ struct State {
   Types types;
   Lookups lookups;
   Streams streams;
-  FreeList free_handles;
+  FreeList free_handles;  // most live for one turn of the loop (see core/callback.cpp)
   DyingHandles dying_handles;
   ErrorWords error_words;
   Ref<> empty_context;   // null if context_values() does not hold for this Python
@@ -128,7 +122,6 @@ struct State {
   State() = default;
   State(const State&) = delete;
   State& operator=(const State&) = delete;
-  ~State();
 
   // Fills names and library. False, with an error set, on failure.
   [[nodiscard]] bool load() noexcept;

@@ -108,7 +108,12 @@ def _workload(
         return nullcontext(row.run)
     burst = row.burst
     assert burst is not None
-    return nullcontext(lambda loop, count: burst(loop, count, at_the_peak))
+
+    def burst_and_rest(loop: asyncio.AbstractEventLoop, count: int) -> None:
+        burst(loop, count, at_the_peak)
+        bursts.rest(loop)
+
+    return nullcontext(burst_and_rest)
 
 
 def measure_until_fine(row: Row, count: int) -> Result:

@@ -15,6 +15,11 @@ Burst = Callable[[Loop, int, Callable[[], None]], None]
 PIECE = 1 << 20
 
 
+def rest(loop: Loop) -> None:
+    """Nothing to do: what a loop keeps for the next burst it gives back bit by bit, ten times in a second."""
+    loop.run_until_complete(asyncio.sleep(0.8))
+
+
 def pending_callbacks(loop: Loop, count: int, at_the_peak: Callable[[], None]) -> None:
     for number in range(count):
         loop.call_soon(abs, number)
