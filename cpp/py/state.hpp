@@ -90,13 +90,12 @@ struct Streams {
   Ref<> stream_reader;              // a property
   Ref<> feed_data;
   Ref<> wakeup_waiter;
-  Ref<> invalid_state;            // InvalidStateError
+  Ref<> invalid_state;  // InvalidStateError
   TypeVersion protocol_version;
   TypeVersion reader_version;
   bool unchanged = false;
   bool loaded = false;
 };
-
 
 // Handles that are being destroyed, each from within the one before it, and those that wait until it is done
 // (linked by their scratch slot).
