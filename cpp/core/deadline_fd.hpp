@@ -39,10 +39,11 @@ class DeadlineFd {
     const std::uint64_t now = uv_hrtime();
     const std::uint64_t deadline = now + static_cast<std::uint64_t>(timeout_ns);
     if (armed_ > now && armed_ <= deadline) return true;
+    // From now on, not at a time: who replaces the clock, as libfaketime does, does not replace the kernel's.
     itimerspec when = {};
-    when.it_value.tv_sec = static_cast<time_t>(deadline / kNanosPerSecond);
-    when.it_value.tv_nsec = static_cast<long>(deadline % kNanosPerSecond);
-    if (timerfd_settime(fd_.get(), TFD_TIMER_ABSTIME, &when, nullptr) != 0) return false;
+    when.it_value.tv_sec = static_cast<time_t>(timeout_ns / kNanosPerSecond);
+    when.it_value.tv_nsec = static_cast<long>(timeout_ns % kNanosPerSecond);
+    if (timerfd_settime(fd_.get(), 0, &when, nullptr) != 0) return false;
     armed_ = deadline;
     return true;
   }
@@ -56,7 +57,7 @@ class DeadlineFd {
   }
 
  private:
-  static constexpr std::uint64_t kNanosPerSecond = 1'000'000'000;
+  static constexpr std::int64_t kNanosPerSecond = 1'000'000'000;
 
   base::OwnedFd fd_;
   std::uint64_t armed_ = 0;  // the time on uv_hrtime()'s clock for which it is set, while that is to come

@@ -123,7 +123,7 @@ def _run_tests(
     with tempfile.TemporaryDirectory(prefix="veloop-results-") as folder:
         results = Path(folder, "results.xml")
         say("running pytest")
-        run_in_view(
+        status = run_in_view(
             [
                 environment.python,
                 "-m",
@@ -137,7 +137,8 @@ def _run_tests(
             ],
             {**inherited, **variables, "VELOOP_TEST_LOOPS": "veloop"},
         )
-        return _counts(results) if results.exists() else None
+        # Another status than pytest's own: the interpreter crashed at its exit.
+        return _counts(results) if results.exists() and status in range(6) else None
 
 
 def _counts(results: Path) -> Outcome:
