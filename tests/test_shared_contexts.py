@@ -1,4 +1,4 @@
-"""Callbacks that are scheduled while a loop runs: veloop copies contexts late and seldom, and nobody can tell."""
+"""Callbacks scheduled while a loop runs: veloop copies contexts late and seldom, and nobody can tell."""
 
 import asyncio
 import contextvars
@@ -171,7 +171,9 @@ def test_a_token_that_is_kept_belongs_to_its_callback_only(loop):
         except ValueError as error:
             errors.append(str(error))
 
-    run_in_turns(loop, lambda: loop.call_soon(set_and_reset), int, lambda: loop.call_soon(reset_elsewhere), int)
+    run_in_turns(
+        loop, lambda: loop.call_soon(set_and_reset), int, lambda: loop.call_soon(reset_elsewhere), int
+    )
     assert len(errors) == 1
     assert "was created in a different Context" in errors[0]
 

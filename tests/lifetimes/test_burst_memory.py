@@ -1,4 +1,4 @@
-"""What a burst of callbacks took goes back: at once when the loop is closed, soon when it has nothing to do."""
+"""What a burst of callbacks took goes back: at once when its loop is closed, soon when it is idle."""
 
 import asyncio
 import tracemalloc
