@@ -61,9 +61,9 @@ class Confined:
 
 CONFINED = (
     Confined(
-        "references are counted only in py/ref.hpp and py/type.hpp",
-        re.compile(r"\bPy_(X?INCREF|X?DECREF|X?SETREF|CLEAR)\b"),
-        ("py/ref.hpp", "py/type.hpp"),
+        "references are counted only in py/ref.hpp, py/type.hpp and py/free_list.hpp",
+        re.compile(r"\b(Py_(X?INCREF|X?DECREF|X?SETREF|CLEAR|SET_REFCNT)|_Py_NewReference)\b"),
+        ("py/ref.hpp", "py/type.hpp", "py/free_list.hpp"),
     ),
     Confined("handles are closed only in uv/handle.hpp", re.compile(r"\buv_close\b"), ("uv/handle.hpp",)),
     Confined(
