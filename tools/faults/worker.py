@@ -2,7 +2,7 @@
 
     python -m tools.faults.worker LOOP PROGRAM [--every N | --only CASE | --kind FAULT]
 
-The first run, in this process, is only for the imports; the second, in a fork, has no fault and shows which
+The first run, in this process, is only for what a process does once; the second, in a fork, has no fault and shows which
 calls and awaits there are.
 """
 
@@ -71,6 +71,9 @@ class Worker:
         self.limit = limit
 
     def first_runs(self) -> Case:
+        # libuv opens a pipe for the whole process when a loop first waits, which the program may or may not do.
+        with contextlib.closing(self._make_loop()) as loop:
+            loop.run_until_complete(asyncio.sleep(0.001))
         self.perform(Case())
         while threading.active_count() > 1:
             time.sleep(0.001)
