@@ -2,8 +2,8 @@
 
     python -m tools.faults.worker LOOP PROGRAM [--every N | --only CASE | --kind FAULT]
 
-The first run, in this process, is only for what a process does once; the second, in a fork, has no fault and shows which
-calls and awaits there are.
+The first run, in this process, is only for what a process does once; the second, in a fork, has no fault and
+shows which calls and awaits there are.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Worker:
         self.limit = limit
 
     def first_runs(self) -> Case:
-        # libuv opens a pipe for the whole process when a loop first waits, which the program may or may not do.
+        # When a loop first waits, which the program may or may not do, libuv opens a pipe for the process.
         with contextlib.closing(self._make_loop()) as loop:
             loop.run_until_complete(asyncio.sleep(0.001))
         self.perform(Case())
