@@ -51,9 +51,11 @@ inline OwnedFd accept_nonblocking(int listening_fd, sockaddr* address, socklen_t
 #endif
 }
 
+inline bool is_internet(int family) noexcept { return family == AF_INET || family == AF_INET6; }
+
 // Small writes leave at once instead of waiting for the peer's acknowledgement (Nagle's algorithm).
 inline void set_nodelay(int fd, int family) noexcept {
-  if (family != AF_INET && family != AF_INET6) return;
+  if (!is_internet(family)) return;
   const int on = 1;
   (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // Other stream protocols refuse: fine.
 }
@@ -65,10 +67,10 @@ inline constexpr bool kHandsDownNodelay = true;
 inline constexpr bool kHandsDownNodelay = false;
 #endif
 
-inline bool has_nodelay(int fd) noexcept {
+inline bool has_nodelay(int fd, int family) noexcept {
   int on = 0;
   socklen_t length = sizeof on;
-  return ::getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &length) == 0 && on != 0;
+  return is_internet(family) && ::getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &length) == 0 && on != 0;
 }
 
 }  // namespace veloop::base

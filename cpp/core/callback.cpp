@@ -65,9 +65,10 @@ py::Ref<> run_by_its_context(const Callback& callback) noexcept {
   return all ? py::call_with(run.get(), all.get(), nullptr) : py::Ref<>();
 }
 
-// Whether its context is one that it may enter. False, with an error set, on failure.
+// Sees to it that its context, if it has one, is its own to enter. False, with an error set, on failure.
 bool take_own_context(Callback& callback) noexcept {
-  if (callback.context_kind != Callback::ContextKind::kShared) return true;
+  // Without a loop it was cleared by the collector, its context with it.
+  if (callback.context_kind != Callback::ContextKind::kShared || !callback.loop_object) return true;
   py::Ref<> own = callback.loop().shared_context().own(callback.context.get());
   if (!own) return false;
   callback.context = std::move(own);

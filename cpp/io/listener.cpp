@@ -162,8 +162,8 @@ bool Listener::connect_plain(base::OwnedFd fd, const net::Address& peer, PyObjec
 
 // What was set on the listening socket its connections inherit, from the first that was not waiting before.
 void Listener::provide_nodelay(int fd, int family) noexcept {
-  if (inherits_nodelay_ || (family != AF_INET && family != AF_INET6)) return;
-  inherits_nodelay_ = base::kHandsDownNodelay && base::has_nodelay(fd);
+  if (inherits_nodelay_) return;
+  inherits_nodelay_ = base::kHandsDownNodelay && base::has_nodelay(fd, family);
   if (!inherits_nodelay_) base::set_nodelay(fd, family);
 }
 

@@ -55,7 +55,7 @@ class FreeList {
     return true;
   }
 
-  // Half of the excess goes. All of it: trim_all().
+  // Half of it goes, down to what is kept for good; or all down to that.
   void trim() noexcept { shrink(std::max(kKept, count_ / 2)); }
   void trim_all() noexcept { shrink(kKept); }
 
