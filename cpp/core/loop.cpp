@@ -21,7 +21,7 @@ constexpr std::uint64_t kNanosBetweenPolls = 100'000;
 // What callbacks write leaves at the end of the turn, so that the system calls of a turn follow each other
 // and a peer on another core is woken once for many: aiohttp's client does 25 % more requests than with one
 // call after each callback. A long turn sends this often.
-constexpr std::uint64_t kLongestHold = 300'000;  // nanoseconds
+constexpr std::uint64_t kLongestHold = 1'000'000;  // nanoseconds
 
 constexpr std::int64_t kDeafWait = 10'000'000;  // nanoseconds
 // A loop that has nothing to do for so long gives back half of the memory that a burst has left, and so on.
