@@ -18,6 +18,8 @@
 #include "io/write_pipe.hpp"
 #include "net/getaddrinfo.hpp"
 #include "py/state.hpp"
+#include "tls/openssl.hpp"
+#include "tls/session_type.hpp"
 
 namespace {
 
@@ -37,7 +39,8 @@ PyMethodDef* loop_methods() {
          {&veloop::core::scheduling_methods(), &veloop::core::task_methods(),
           &veloop::io::descriptor_methods(), &veloop::io::stream_methods(), &veloop::io::listener_methods(),
           &veloop::io::datagram_methods(), &veloop::io::read_pipe_methods(),
-          &veloop::io::write_pipe_methods(), &veloop::io::socket_methods(), &veloop::net::lookup_methods()}) {
+          &veloop::io::write_pipe_methods(), &veloop::io::socket_methods(), &veloop::net::lookup_methods(),
+          &veloop::tls::session_methods()}) {
       methods.insert(methods.end(), part->begin(), part->end());
     }
     methods.push_back({nullptr, nullptr, 0, nullptr});
@@ -62,13 +65,19 @@ PYBIND11_MODULE(_native, module) {
   keep(types.listener, veloop::io::make_listener_type(module.ptr()));
   keep(types.loop, veloop::core::make_loop_type(module.ptr(), loop_methods()));
   keep(types.socket_op, veloop::io::make_socket_op_type(module.ptr()));
+  keep(types.tls_session, veloop::tls::make_session_type(module.ptr()));
   keep(types.lookup, veloop::net::make_lookup_type(module.ptr(), *state));
-  for (PyTypeObject* type :
-       {types.handle.get(), types.timer_handle.get(), types.loop.get(), types.stream.get(),
-        types.datagram.get(), types.read_pipe.get(), types.write_pipe.get(), types.listener.get()}) {
+  for (PyTypeObject* type : {types.handle.get(), types.timer_handle.get(), types.loop.get(),
+                             types.stream.get(), types.datagram.get(), types.read_pipe.get(),
+                             types.write_pipe.get(), types.listener.get(), types.tls_session.get()}) {
     const py11::handle object(reinterpret_cast<PyObject*>(type));
     module.attr(object.attr("__name__")) = object;
   }
+  module.def("load_openssl", &veloop::tls::load_openssl, py11::arg("module_file").none(true),
+             py11::arg("version"),
+             "Find the functions of the ssl module's OpenSSL; return whether they are there.");
+  module.def("expect_ssl", &veloop::tls::forget_newest_ssl,
+             "The next SSL object that this thread makes is for the next session.");
   module.attr("POLLER") = VELOOP_POLLER_NAME;
   module.attr("__version__") = VELOOP_VERSION;
   module.def(

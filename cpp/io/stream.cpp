@@ -26,6 +26,7 @@ constexpr std::size_t kSendAtOnce = 32 * 1024;
 
 constexpr const char* kReadError = "Fatal read error on socket transport";
 constexpr const char* kReceiveFailed = "Fatal error: protocol.data_received() call failed.";
+constexpr const char* kUpdateFailed = "Fatal error: protocol.buffer_updated() call failed.";
 constexpr const char* kLostWrite = "socket.send() raised exception.";
 constexpr const char* kWriteError = "Fatal write error on socket transport";
 
@@ -85,10 +86,16 @@ py::Ref<> StreamTransport::from_accepted(core::Loop& loop, base::OwnedFd fd, con
 
 void StreamTransport::set_protocol(PyObject* protocol) noexcept {
   TransportBase::set_protocol(protocol);
+  set_input_sink(nullptr, nullptr);
   load_streams(loop_->state());
   const int buffered = PyObject_IsInstance(protocol, state().library.buffered_protocol.get());
   if (buffered < 0) PyErr_Clear();
   buffered_protocol_ = buffered == 1;
+}
+
+void StreamTransport::set_input_sink(InputSink* sink, PyObject* owner) noexcept {
+  sink_ = sink;
+  sink_owner_ = py::share(owner);
 }
 
 bool StreamTransport::provide_extra(PyObject* name) noexcept {
@@ -99,7 +106,20 @@ bool StreamTransport::provide_extra(PyObject* name) noexcept {
 
 bool StreamTransport::on_readable() noexcept {
   if (is_lost() || !is_reading()) return true;
-  return py::guard([this] { return buffered_protocol_ ? read_into_protocol_buffer() : read_into_bytes(); });
+  return py::guard([this] {
+    if (sink_ != nullptr) return read_into_sink();
+    return buffered_protocol_ ? read_into_protocol_buffer() : read_into_bytes();
+  });
+}
+
+bool StreamTransport::read_into_sink() noexcept {
+  char* buffer = Descriptors::of(*loop_).read_buffer();
+  const ssize_t count = ::recv(descriptor_.fd(), buffer, Descriptors::kReadBufferSize, base::kReceiveFlags);
+  if (count < 0) return would_block() || fatal_errno(errno, kReadError);
+  if (count == 0) return on_eof();
+  const py::Ref<> owner = sink_owner_.share();
+  if (sink_->feed(buffer, static_cast<std::size_t>(count))) return true;
+  return fatal_error(kUpdateFailed);
 }
 
 bool StreamTransport::read_into_bytes() noexcept {
@@ -168,7 +188,7 @@ bool StreamTransport::read_into_protocol_buffer() noexcept {
   if (!receiver) return true;
   const auto size = py::steal(PyLong_FromSsize_t(count));
   if (size && py::call_method(receiver.get(), state().names.buffer_updated.get(), size.get())) return true;
-  return fatal_error("Fatal error: protocol.buffer_updated() call failed.");
+  return fatal_error(kUpdateFailed);
 }
 
 bool StreamTransport::on_eof() noexcept {
@@ -260,18 +280,32 @@ bool StreamTransport::append(const Py_buffer& view, bool is_bytes) noexcept {
   const auto* data = static_cast<const char*>(view.buf);
   auto length = static_cast<std::size_t>(view.len);
   if (!is_bytes && queue_.empty() && length >= kSendAtOnce) {
-    // Sent from where it is; only what the socket does not take is copied.
-    const ssize_t sent = ::send(descriptor_.fd(), data, length, base::kSendFlags);
-    if (sent < 0 && !would_block()) return fatal_errno(errno, kWriteError);
-    if (sent > 0) {
-      data += sent;
-      length -= static_cast<std::size_t>(sent);
-    }
-    if (length == 0) return true;
-    if (!watch(kWritable)) return false;
-    if (is_lost()) return true;
+    if (!send_from_place(data, length)) return false;
+    if (length == 0 || is_lost()) return true;
   }
   return py::guard([&] { return queue_.append(is_bytes ? view.obj : nullptr, data, length); });
+}
+
+// Leaves in `data` and `length` what the socket did not take: it is watched for writing then.
+bool StreamTransport::send_from_place(const char*& data, std::size_t& length) noexcept {
+  const ssize_t sent = ::send(descriptor_.fd(), data, length, base::kSendFlags);
+  if (sent < 0 && !would_block()) return fatal_errno(errno, kWriteError);
+  if (sent > 0) {
+    data += sent;
+    length -= static_cast<std::size_t>(sent);
+  }
+  return length == 0 || watch(kWritable);
+}
+
+bool StreamTransport::write_at_once(const char* data, std::size_t length) noexcept {
+  if (!may_write("write")) return false;
+  if (!send_now()) return false;
+  if (is_lost()) return count_lost_write(kLostWrite);
+  if (queue_.empty() && !waits_for_writing()) {
+    if (!send_from_place(data, length)) return false;
+    if (length == 0 || is_lost()) return true;
+  }
+  return py::guard([&] { return queue_.append(nullptr, data, length); }) && after_append();
 }
 
 // The queue has grown: send now or at the end of the turn, and apply flow control.

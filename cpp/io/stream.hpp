@@ -18,6 +18,16 @@
 
 namespace veloop::io {
 
+// Takes what arrives in place of the protocol's methods, without Python in between: TLS.
+class InputSink {
+ public:
+  // `data` is there for the length of the call. False with an error set.
+  [[nodiscard]] virtual bool feed(const char* data, std::size_t count) noexcept = 0;
+
+ protected:
+  ~InputSink() = default;
+};
+
 class StreamTransport final : public TransportBase, public core::FlushNode {
  public:
   StreamTransport() = default;
@@ -27,6 +37,7 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
     if (int stop = TransportBase::visit_refs(visit)) return stop;
     if (int stop = addresses_.visit_refs(visit)) return stop;
     if (int stop = flow_.visit_refs(visit)) return stop;
+    if (int stop = visit(sink_owner_)) return stop;
     return visit(empty_waiter_);
   }
   static void finalize(PyObject* self);
@@ -45,9 +56,14 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
   [[nodiscard]] bool call_connection_lost(PyObject* exception) noexcept override;
   [[nodiscard]] bool settle() noexcept override { return !has_loop() || send_now(); }
 
+  // `sink` lives in `owner`. Null: the protocol gets what arrives, as it does after set_protocol().
+  void set_input_sink(InputSink* sink, PyObject* owner) noexcept;
+
   // -- writing: each returns false with an error set ---------------------------------------------------
   [[nodiscard]] bool write(PyObject* data) noexcept;
   [[nodiscard]] bool writelines(PyObject* pieces) noexcept;
+  // Sends at once, from where it is; only what the socket does not take is copied.
+  [[nodiscard]] bool write_at_once(const char* data, std::size_t length) noexcept;
   [[nodiscard]] bool write_eof() noexcept;
   [[nodiscard]] bool close() noexcept;
   [[nodiscard]] bool abort() noexcept;
@@ -79,10 +95,12 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
 
   [[nodiscard]] bool read_into_bytes() noexcept;
   [[nodiscard]] bool read_into_protocol_buffer() noexcept;
+  [[nodiscard]] bool read_into_sink() noexcept;
   [[nodiscard]] bool on_eof() noexcept;
   [[nodiscard]] bool may_write(const char* what) noexcept;
   [[nodiscard]] bool refuse_buffer() noexcept;
   [[nodiscard]] bool append(const Py_buffer& view, bool is_bytes) noexcept;
+  [[nodiscard]] bool send_from_place(const char*& data, std::size_t& length) noexcept;
   [[nodiscard]] bool after_append() noexcept;
   [[nodiscard]] bool write_failed(int error_number) noexcept;
   [[nodiscard]] bool everything_sent() noexcept;
@@ -95,6 +113,8 @@ class StreamTransport final : public TransportBase, public core::FlushNode {
   WriteQueue queue_;
   FlowControl flow_;
   py::Ref<> empty_waiter_;
+  py::Ref<> sink_owner_;
+  InputSink* sink_ = nullptr;
   SocketAddresses addresses_;
   unsigned calls_held_back_ = 0;  // of write(), since the last attempt to send
   bool buffered_protocol_ = false;

@@ -63,6 +63,16 @@ WriteQueue::Sent WriteQueue::send(int fd, bool is_socket) noexcept {
   return {sent, sent >= 0 && static_cast<std::size_t>(sent) < offered};
 }
 
+std::size_t WriteQueue::peek(char* into, std::size_t size) const noexcept {
+  std::size_t count = 0;
+  for (std::size_t i = first_; i < chunks_.size() && count < size; ++i) {
+    const std::size_t part = std::min(chunks_[i].length, size - count);
+    std::copy_n(chunks_[i].data, part, into + count);
+    count += part;
+  }
+  return count;
+}
+
 void WriteQueue::consume(std::size_t count) noexcept {
   size_ -= count;
   while (count > 0) {

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <string_view>
 #include <vector>
 
 #include "py/ref.hpp"
@@ -29,6 +30,14 @@ class WriteQueue {
   };
   [[nodiscard]] Sent send(int fd, bool is_socket) noexcept;
 
+  // For who sends in another way: the first piece, then how many bytes of the queue were sent.
+  [[nodiscard]] std::string_view front() const noexcept {
+    return {chunks_[first_].data, chunks_[first_].length};
+  }
+  void consume(std::size_t count) noexcept;
+  // Copies up to `size` bytes from the front, over several pieces; returns how many.
+  std::size_t peek(char* into, std::size_t size) const noexcept;
+
   void clear() noexcept;
 
  private:
@@ -38,7 +47,6 @@ class WriteQueue {
     std::size_t length;
   };
 
-  void consume(std::size_t count) noexcept;
   void forget_sent() noexcept;
 
   std::vector<Chunk> chunks_;

@@ -28,7 +28,8 @@ namespace veloop::py {
   X(_report_slow) X(resume_writing) X(_run) X(send) X(sendto) X(set_exception) X(set_result)          \
   X(setblocking) X(slow_callback_duration) X(socket) X(sockname) X(_task_failed) X(time) X(_transport_failed) X(type) \
   X(_buffer) X(_eof) X(feed_data) X(_limit) X(_stream_reader) X(_stream_reader_wr) X(_waiter) X(_wakeup_waiter) \
-  X(when) X(_clients) X(_connect_sock) X(_create_connection_transport) X(data) X(_pending_removals) X(_remove) X(_sockets) X(_wakeup)
+  X(when) X(_clients) X(_connect_sock) X(_create_connection_transport) X(data) X(_pending_removals) X(_remove) X(_sockets) X(_wakeup) \
+  X(_call_eof_received) X(_control_app_writing) X(_control_ssl_reading) X(_input_arrived) X(_start_shutdown) X(_write_appdata)
 // clang-format on
 
 struct Names {
@@ -73,6 +74,7 @@ struct Types {
   Ref<PyTypeObject> listener;
   Ref<PyTypeObject> socket_op;
   Ref<PyTypeObject> lookup;
+  Ref<PyTypeObject> tls_session;
 };
 
 // What net/getaddrinfo.cpp keeps.

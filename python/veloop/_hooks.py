@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import types
-from asyncio import base_events, constants, events, format_helpers, sslproto, trsock
+from asyncio import base_events, constants, events, format_helpers, trsock
 from asyncio.log import logger
 
 TYPE_CHECKING = False  # importing typing takes a tenth of a program's start
@@ -148,39 +148,6 @@ class Hooks(asyncio.SelectorEventLoop):
         self.call_exception_handler(
             {"message": message, "exception": exception, "transport": transport, "protocol": protocol}
         )
-
-    # -- TLS: asyncio's own protocol, over a native transport -------------------------------------------
-
-    def _make_ssl_transport(
-        self,
-        rawsock: socket.socket,
-        protocol: Any,
-        sslcontext: Any,
-        waiter: Any = None,
-        *,
-        server_side: bool = False,
-        server_hostname: str | None = None,
-        extra: Any = None,
-        server: Any = None,
-        ssl_handshake_timeout: float | None = constants.SSL_HANDSHAKE_TIMEOUT,
-        ssl_shutdown_timeout: float | None = constants.SSL_SHUTDOWN_TIMEOUT,
-        context: contextvars.Context | None = None,
-    ) -> Any:
-        loop: Any = self
-        loop._ensure_fd_no_transport(rawsock)
-        protocol_type: Any = sslproto.SSLProtocol
-        ssl_protocol = protocol_type(
-            self,
-            protocol,
-            sslcontext,
-            waiter,
-            server_side,
-            server_hostname,
-            ssl_handshake_timeout=ssl_handshake_timeout,
-            ssl_shutdown_timeout=ssl_shutdown_timeout,
-        )
-        loop._make_socket_transport(rawsock, ssl_protocol, extra=extra, server=server, context=context)
-        return ssl_protocol._app_transport
 
     # -- serving -----------------------------------------------------------------------------------
 

@@ -8,9 +8,10 @@ from ._executor import Executors
 from ._hooks import Hooks, NativeSelector
 from ._processes import Processes
 from ._signals import Signals
+from ._tls import TLS
 
 
-class EventLoop(_native.Loop, Connecting, Signals, Processes, Executors, Hooks):  # type: ignore[misc]
+class EventLoop(_native.Loop, Connecting, Signals, Processes, Executors, TLS, Hooks):  # type: ignore[misc]
     """A drop-in for asyncio's event loop whose hot half is native.
 
     Scheduling, timers, polling and stream transports are answered by ``_native.Loop``; every other method
