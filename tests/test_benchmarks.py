@@ -27,9 +27,11 @@ LOOPS = [name for name in ("asyncio", "veloop") if loops.resolve(name).installed
 SMALLER = {
     "timers_fire": {"timers": 1_000},
     "idle_memory": {"connections": 3_000},
+    "tls_idle_memory": {"connections": 200},
     "startup": {"processes": 1},
     "timer_memory": {"timers": 10_000},
 }
+LOADS = {"http": "http", "source:4096": "sink", "source:100000": "sink", "sink": "source"}  # by server
 
 needs_load_generator = pytest.mark.skipif(
     sys.platform != "linux" or shutil.which("cc") is None, reason="the load generator is C, on epoll"
@@ -62,14 +64,34 @@ def test_workload_gives_a_figure(workload, loop, services):
 
 
 @needs_load_generator
-@pytest.mark.parametrize("kind", ["tcp", "udp", "unix", "http", "source:4096"])
+@pytest.mark.parametrize("kind", ["tcp", "udp", "unix", "http", "source:4096", "sink"])
 def test_the_plain_c_server_answers_the_load_generator(kind):
-    mode = {"http": "http", "source:4096": "sink"}.get(kind, "echo")
-    load = Load(mode, 2, 64, socket=kind if kind in {"udp", "unix"} else "tcp")
-    with programs.limit_server(None, kind) as (address, pid):
+    load = Load(LOADS.get(kind, "echo"), 2, 64, socket=kind if kind in {"udp", "unix"} else "tcp")
+    assert bytes_moved(kind, load) > 0
+
+
+@needs_load_generator
+@pytest.mark.parametrize("size", [64, 100_000])  # bytes: within a record, and more than is received at once
+@pytest.mark.parametrize("kind", ["tcp", "unix", "http", "source:4096", "source:100000", "sink"])
+def test_the_plain_c_server_answers_over_tls(kind, size):
+    load = Load(LOADS.get(kind, "echo"), 2, size, tls=True, socket="unix" if kind == "unix" else "tcp")
+    assert bytes_moved(kind, load) > 0
+
+
+def bytes_moved(kind, load):
+    with programs.limit_server(None, kind, load.tls) as (address, pid):
         running = programs.RunningLoad(load, address, MOMENT, None, pid)
         running.wait()
-        assert running.finish()["bytes"] > 0
+        return running.finish()["bytes"]
+
+
+@needs_load_generator
+@pytest.mark.parametrize("workload", ["tls_echo", "tls_connect", "tls_bulk_send", "tls_bulk_receive"])
+def test_rows_over_tls_have_a_limit(workload):
+    parameters = next(catalogue.load(workload).points())
+    result = runner.measure_in_child(runner.make_task(catalogue.load(workload), parameters, LIMIT, MOMENT))
+    assert not result.error
+    assert result.value > 0
 
 
 @needs_load_generator

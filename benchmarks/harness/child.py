@@ -14,7 +14,7 @@ from harness import catalogue, loops, programs
 from harness.catalogue import Workload
 from harness.loops import LoopFactory
 from harness.measure import measure_limit, measure_sampled, measure_served, measure_timed, measure_weighed
-from harness.model import LIMIT, Measurement, Served, Task, Timed, Weighed
+from harness.model import LIMIT, Address, Measurement, Served, Task, Timed, Weighed
 
 
 def measure(task: Task) -> Measurement:
@@ -55,11 +55,16 @@ def _measure_on(
     loop: asyncio.AbstractEventLoop, new_loop: LoopFactory, workload: Workload, task: Task
 ) -> Measurement:
     with ExitStack() as helpers:
+
+        def server(kind: str = "tcp", tls: bool = False) -> Address:
+            return helpers.enter_context(programs.limit_server(task.load_core, kind, tls))[0]
+
         offers: dict[str, Callable[[], object]] = {
             "new_loop": lambda: new_loop,
             "loop_spec": lambda: loops.resolve(task.loop),
-            "echo_server": lambda: helpers.enter_context(programs.limit_server(task.load_core))[0],
-            "http_server": lambda: helpers.enter_context(programs.limit_server(task.load_core, "http"))[0],
+            "echo_server": server,
+            "http_server": lambda: server("http"),
+            "https_server": lambda: server("http", tls=True),
             **{name: partial(task.services.__getitem__, name) for name in catalogue.SERVICES},
         }
         work = workload.prepare(loop, offers, task.parameters)

@@ -126,8 +126,8 @@ def measure_served(loop: asyncio.AbstractEventLoop, work: Served, task: Task) ->
 
 
 def measure_limit(load: Load, task: Task) -> Measurement:
-    kind = f"source:{load.size}" if load.mode == "sink" else load.socket
-    with programs.limit_server(task.server_core, kind) as (address, pid):
+    kind = {"sink": f"source:{load.size}", "source": "sink"}.get(load.mode, load.socket)
+    with programs.limit_server(task.server_core, kind, load.tls) as (address, pid):
         running = programs.RunningLoad(load, address, task.seconds, task.load_core, pid)
         running.wait()
         return from_load_report(load, running.finish())

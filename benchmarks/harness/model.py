@@ -5,7 +5,7 @@ parameter to its values, of which the first make the row shown by default; ``pre
 returns one of the four kinds of work below. Parameters of ``prepare`` with these names are offered:
 
 - ``new_loop``: the factory of the loop under test, ``loop_spec``: its module and name;
-- ``echo_server``, ``http_server``: the address of a C server on the other core;
+- ``echo_server``, ``http_server``, ``https_server``: the address of a C server on the other core;
 - ``postgres``, ``redis``: the URL of a real server, started once for the whole run.
 
 Optional are ``ORDER`` (the row's place), ``THREADS`` (do not pin), ``SHOWN`` (of a parameter, how many of its

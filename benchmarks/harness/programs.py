@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.certificate import make_certificate
 from harness.model import Address, Load
 
 SOURCES = Path(__file__).parent.parent / "load"
@@ -52,10 +53,14 @@ def _compile(name: str, sources: list[str], packages: list[str], *options: str) 
     return program
 
 
-def load_generator(tls: bool = False) -> Path:
+def _compile_with_channel(name: str, packages: list[str], tls: bool) -> Path:
     if tls:
-        return _compile("loadgen-tls", ["loadgen.c", "channel_tls.c"], ["libssl", "libcrypto"])
-    return _compile("loadgen", ["loadgen.c", "channel_plain.c"], [])
+        return _compile(f"{name}-tls", [f"{name}.c", "channel_tls.c"], [*packages, "libssl", "libcrypto"])
+    return _compile(name, [f"{name}.c", "channel_plain.c"], packages)
+
+
+def load_generator(tls: bool = False) -> Path:
+    return _compile_with_channel("loadgen", [], tls)
 
 
 def steady_library() -> Path:
@@ -112,14 +117,15 @@ class RunningLoad:
 
 
 @contextmanager
-def limit_server(core: int | None, kind: str = "tcp") -> Iterator[tuple[Address, int]]:
+def limit_server(core: int | None, kind: str = "tcp", tls: bool = False) -> Iterator[tuple[Address, int]]:
     """A plain C server on libuv, of a kind that it names itself; gives its address and process id."""
-    program = _compile("limit_server", ["limit_server.c"], ["libuv"])
+    program = _compile_with_channel("limit_server", ["libuv"], tls)
     with tempfile.TemporaryDirectory() as folder:
         path = f"{folder}/socket"
-        process = subprocess.Popen(
-            [str(program), f"unix:{path}" if kind == "unix" else kind], stdout=subprocess.PIPE, text=True
-        )
+        command = [str(program), f"unix:{path}" if kind == "unix" else kind]
+        if tls:
+            command.append(make_certificate(folder))
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             pin(core, process.pid)
             assert process.stdout is not None

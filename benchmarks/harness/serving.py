@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import subprocess
 import tempfile
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
+from harness.certificate import make_certificate
 from harness.model import Address, Load, Served
 
 BACKLOG = 1024
@@ -79,6 +78,10 @@ def serve_uvicorn(loop: asyncio.AbstractEventLoop, application: Any, load: Load)
         application, http="httptools", lifespan="off", log_level="error", access_log=False, backlog=BACKLOG
     )
     server = uvicorn.Server(config)
+    if load.tls:
+        with tempfile.TemporaryDirectory() as folder:
+            config.ssl_certfile = make_certificate(folder)
+            config.load()
     serving = loop.create_task(server.serve(sockets=[listener]))
 
     async def started() -> None:
@@ -117,12 +120,8 @@ def serve_streams(
 
 
 def server_tls() -> ssl.SSLContext:
-    """A context with a new self-signed certificate, an elliptic-curve key as most servers have."""
+    """A context with a new certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
-        key, certificate = Path(folder) / "key.pem", Path(folder) / "certificate.pem"
-        command = "openssl req -x509 -nodes -days 2 -subj /CN=localhost -newkey ec -pkeyopt"
-        files = ["ec_paramgen_curve:P-256", "-keyout", str(key), "-out", str(certificate)]
-        subprocess.run([*command.split(), *files], check=True, capture_output=True)
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(make_certificate(folder))
     return context

@@ -174,7 +174,8 @@ static bool receive_some(Connection* connection) {
   if (received == kLost) fail("recv");
   if (received == 0) fail("the server closed a connection");
   bytes_moved += (size_t)received;
-  if (options.mode == kSink || options.mode == kSource) return channel_has_buffered(channel);
+  if (options.mode == kSink) return false;  // there may be no end to it
+  if (options.mode == kSource) return channel_has_buffered(channel);
   if (options.mode == kWebSocket && !connection->upgraded) {
     if (!websocket_accepted(scratch, (size_t)received)) fail("websocket: the handshake was not accepted");
     connection->upgraded = true;

@@ -57,8 +57,7 @@ static inline int target_connect(const Target* target) {
 }
 
 // With a reset, where there is such a thing: the port is free again at once.
-static inline void target_disconnect(int fd) {
+static inline void target_reset_on_close(int fd) {
   struct linger reset = {.l_onoff = 1, .l_linger = 0};
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-  close(fd);
 }

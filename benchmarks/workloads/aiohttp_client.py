@@ -6,6 +6,7 @@ Tasks that fetch a small page again and again through one session, from a C serv
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from harness.model import Address, Timed
 
@@ -14,14 +15,14 @@ GRID = {"connections": [32, 1]}
 REQUESTS = 640
 
 
-def prepare(loop: asyncio.AbstractEventLoop, http_server: Address, connections: int) -> Timed:
+def fetching(loop: asyncio.AbstractEventLoop, url: str, connections: int, **options: Any) -> Timed:
+    """``options`` are the connector's."""
     import aiohttp
 
-    url = f"http://{http_server[0]}:{http_server[1]}/"
     requests = REQUESTS // connections
 
     async def open_session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections))
+        return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections, **options))
 
     session = loop.run_until_complete(open_session())
 
@@ -38,3 +39,7 @@ def prepare(loop: asyncio.AbstractEventLoop, http_server: Address, connections: 
         return requests * connections
 
     return Timed(run, close=lambda: loop.run_until_complete(session.close()))
+
+
+def prepare(loop: asyncio.AbstractEventLoop, http_server: Address, connections: int) -> Timed:
+    return fetching(loop, f"http://{http_server[0]}:{http_server[1]}/", connections)

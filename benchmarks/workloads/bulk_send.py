@@ -20,7 +20,7 @@ def limit(connections: int, size: int) -> Load:
     return Load("sink", connections, size, result="bytes")
 
 
-def prepare(loop: asyncio.AbstractEventLoop, connections: int, size: int) -> Served:
+def pump(loop: asyncio.AbstractEventLoop, size: int) -> type[asyncio.Protocol]:
     chunk = b"x" * size
 
     class Pump(asyncio.Protocol):
@@ -48,4 +48,8 @@ def prepare(loop: asyncio.AbstractEventLoop, connections: int, size: int) -> Ser
         def connection_lost(self, exc: Exception | None) -> None:
             self.flowing = False
 
-    return serve_protocol(loop, Pump, limit(connections, size))
+    return Pump
+
+
+def prepare(loop: asyncio.AbstractEventLoop, connections: int, size: int) -> Served:
+    return serve_protocol(loop, pump(loop, size), limit(connections, size))

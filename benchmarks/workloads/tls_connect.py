@@ -15,5 +15,9 @@ ORDER = 82
 GRID = {"connections": [10, 1]}
 
 
+def limit(connections: int) -> Load:
+    return Load("connect", connections, size=64, tls=True)
+
+
 def prepare(loop: asyncio.AbstractEventLoop, connections: int) -> Served:
-    return serve_protocol(loop, Echo, Load("connect", connections, size=64, tls=True), server_tls())
+    return serve_protocol(loop, Echo, limit(connections), server_tls())

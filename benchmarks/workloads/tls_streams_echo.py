@@ -15,5 +15,9 @@ ORDER = 81
 GRID = {"connections": [10, 1, 100], "size": [16_384, 1_024]}
 
 
+def limit(connections: int, size: int) -> Load:
+    return Load("echo", connections, size, tls=True)
+
+
 def prepare(loop: asyncio.AbstractEventLoop, connections: int, size: int) -> Served:
-    return serve_streams(loop, echo, Load("echo", connections, size, tls=True), server_tls())
+    return serve_streams(loop, echo, limit(connections, size), server_tls())
