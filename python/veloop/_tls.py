@@ -1,6 +1,6 @@
 """TLS: asyncio's own protocol for what happens once per connection, natively what happens once per record.
 
-``TLSProtocol`` is asyncio's ``SSLProtocol``: its states, its time limits, its messages, its handshake and its
+``SSLProtocol`` is asyncio's ``SSLProtocol``: its states, its time limits, its messages, its handshake and its
 shutdown on an ``ssl.SSLObject`` that the context has made. Only the buffers are others: a native session
 (``_native.TLSSession``) decrypts what arrives, and encrypts what is written, with the very OpenSSL of the
 ``ssl`` module. Where that is not possible asyncio's protocol does it all; docs/TLS.md says when.
@@ -73,7 +73,7 @@ class NoSession:
 NO_SESSION: Any = NoSession()
 
 
-class TLSTransport(ASYNCIO_TRANSPORT):  # type: ignore[misc]
+class SSLTransport(ASYNCIO_TRANSPORT):  # type: ignore[misc]
     """asyncio's TLS transport, whose hot methods are the session's."""
 
     def __init__(self, loop: Any, ssl_protocol: Any, session: Any) -> None:
@@ -81,8 +81,15 @@ class TLSTransport(ASYNCIO_TRANSPORT):  # type: ignore[misc]
         self.write = session.write
         self.writelines = session.writelines
 
+    def forget_session(self) -> None:
+        """Writing is asyncio's from here on: it counts what is written to a lost connection."""
+        del self.write, self.writelines
 
-class TLSProtocol(ASYNCIO_PROTOCOL):  # type: ignore[misc]
+    def _test__append_write_backlog(self, data: Any) -> None:
+        self.write(data)
+
+
+class SSLProtocol(ASYNCIO_PROTOCOL):  # type: ignore[misc]
     """asyncio's ``SSLProtocol`` around a native session; with the same arguments."""
 
     max_size = 0  # no receive buffer: the session decrypts from that of the loop
@@ -104,7 +111,7 @@ class TLSProtocol(ASYNCIO_PROTOCOL):  # type: ignore[misc]
             self._incoming, self._outgoing = Incoming(session), Outgoing(session)
             session.set_app(self._app_protocol, self._app_protocol_is_buffer)
             session.set_water_marks(self._outgoing_high_water, self._outgoing_low_water)
-            self._app_transport = TLSTransport(self._loop, self, session)
+            self._app_transport = SSLTransport(self._loop, self, session)
             self._app_transport_created = True
         return super()._get_app_transport()
 
@@ -157,6 +164,8 @@ class TLSProtocol(ASYNCIO_PROTOCOL):  # type: ignore[misc]
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self._app_transport is not None:
+            self._app_transport.forget_session()
         super().connection_lost(exc)
         self._session.attach(None)
         self._session = self._incoming = self._outgoing = NO_SESSION  # no cycle for the collector
@@ -292,7 +301,7 @@ def make_protocol(loop: Any, *args: Any, **kwargs: Any) -> Any:
     if chosen != "stdlib" and protocol_type is ASYNCIO_PROTOCOL:
         reason = why_not_native(loop)
         if not reason:
-            return TLSProtocol(loop, *args, **kwargs)
+            return SSLProtocol(loop, *args, **kwargs)
         if chosen == "direct":
             raise RuntimeError(f"VELOOP_TLS=direct: {reason}")
     protocol = protocol_type(loop, *args, **kwargs)
