@@ -9,6 +9,7 @@ shutdown on an ``ssl.SSLObject`` that the context has made. Only the buffers are
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import os
 import socket
@@ -226,6 +227,19 @@ class SSLProtocol(ASYNCIO_PROTOCOL):  # type: ignore[misc]
 
     def _get_write_buffer_size(self) -> int:
         return self._session.unsent  # type: ignore[no-any-return]
+
+    def _abort(self, *args: Any) -> None:
+        self._send_held()
+        super()._abort(*args)
+
+    def _fatal_error(self, exc: Any, message: str = "Fatal error on transport") -> None:
+        self._send_held()
+        super()._fatal_error(exc, message)
+
+    def _send_held(self) -> None:
+        """What was written before would have been sent by now, had it not waited for the end of the turn."""
+        with contextlib.suppress(Exception):
+            self._session.send(False)
 
     # -- where asyncio loses something -----------------------------------------------------------------------
 
