@@ -104,7 +104,7 @@ class SSLProtocol(ASYNCIO_PROTOCOL):  # type: ignore[misc]
     def _get_app_transport(self) -> Any:
         # Called last by the constructor, when the context has made the SSL object.
         if not self._app_transport_created:
-            session = self._loop._tls_session(getattr(self._sslobj, "_sslobj", None), self)
+            session = find_session(self._loop, self._sslobj, self)
             if session is None:
                 return self._become_asyncios()
             self._session = session
@@ -267,6 +267,17 @@ class SSLProtocol(ASYNCIO_PROTOCOL):  # type: ignore[misc]
             super()._start_shutdown()
 
 
+def find_session(loop: Any, ssl_object: Any, protocol: Any) -> Any:
+    """A session for what ``wrap_bio()`` has made since ``expect_ssl()``; None if that is something else."""
+    import ssl
+
+    # An object of another class may want to see the data.
+    for name in ("read", "write"):
+        if getattr(type(ssl_object), name, None) is not getattr(ssl.SSLObject, name):
+            return None
+    return loop._tls_session(ssl_object._sslobj, protocol)
+
+
 _found: list[str] = []  # what was found when it was tried: once, when TLS is first used
 
 
@@ -291,7 +302,7 @@ def _try_out(loop: Any) -> str:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).wrap_bio(
         ssl.MemoryBIO(), sent, server_hostname="localhost"
     )
-    session = loop._tls_session(getattr(made, "_sslobj", None), None)
+    session = find_session(loop, made, None)
     if session is None:
         return "the ssl module keeps its objects where we do not know"
     try:
