@@ -107,7 +107,7 @@ bool StreamTransport::provide_extra(PyObject* name) noexcept {
 bool StreamTransport::on_readable() noexcept {
   if (is_lost() || !is_reading()) return true;
   return py::guard([this] {
-    if (sink_ != nullptr) return read_into_sink();
+    if (sink_owner_) return read_into_sink();
     return buffered_protocol_ ? read_into_protocol_buffer() : read_into_bytes();
   });
 }
