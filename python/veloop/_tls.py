@@ -252,6 +252,10 @@ class SSLProtocol(ASYNCIO_PROTOCOL):  # type: ignore[misc]
         """Whether the peer is done, but not all of what it sent was taken."""
         return bool(self._state == State.FLUSHING and self._eof_received and self._app_reading_paused)
 
+    def eof_received(self) -> bool | None:
+        answer = super().eof_received()
+        return True if self._waits_for_reader() else answer
+
     def _do_flush(self) -> None:
         self._do_read()
         if self._state != State.FLUSHING or self._waits_for_reader():
