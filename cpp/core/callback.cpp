@@ -37,9 +37,6 @@ void recycle(PyObject* self, py::FreeList* free_list) noexcept {
 }
 
 void destroy(PyObject* self, Callback& callback, py::FreeList* free_list) noexcept {
-  if (callback.context_kind == Callback::ContextKind::kBorrowed && callback.loop_object) {
-    callback.loop().shared_context().give_back(std::move(callback.context));
-  }
   if (callback.kind == Callback::Kind::kTimer) {
     py::dealloc<Timer>(self);
   } else {
@@ -185,6 +182,15 @@ void release(Callback& callback) noexcept {
   if (py::take_last_reference(callback.self)) return dealloc_handle(callback.self, callback);
   show_to_collector(callback);
   py::drop(callback.self);
+}
+
+void retire(Callback& callback) noexcept {
+  // Not where handles are destroyed: the collector, which destroys one, will clear its context, too.
+  if (callback.context_kind == Callback::ContextKind::kBorrowed && callback.loop_object &&
+      Py_REFCNT(callback.self) == 1) {
+    callback.loop().shared_context().give_back(std::move(callback.context));
+  }
+  release(callback);
 }
 
 bool run(Callback& callback) noexcept {

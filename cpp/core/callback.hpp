@@ -97,6 +97,8 @@ Callback* new_foreign_callback(Loop& loop, PyObject* handle) noexcept;
 void show_to_collector(Callback& callback) noexcept;
 // Gives up a queue's reference.
 void release(Callback& callback) noexcept;
+// The same for one that has run.
+void retire(Callback& callback) noexcept;
 
 // Runs it. An exception goes to the loop's exception handler; false only if SystemExit or
 // KeyboardInterrupt is set and must leave the loop.

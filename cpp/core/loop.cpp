@@ -386,7 +386,7 @@ bool Loop::run_entry(Entry entry) noexcept {
   if (!callback->cancelled) {
     go_on = patched_run_ ? static_cast<bool>(py::call(patched_run_.get(), callback->self)) : run(*callback);
   }
-  release(*callback);
+  retire(*callback);
   return go_on;
 }
 
