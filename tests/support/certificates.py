@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import ssl
 
@@ -27,6 +28,30 @@ def server_context() -> ssl.SSLContext:
     """A server known as localhost."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _server_certificate().configure_cert(context)
+    return context
+
+
+def expired_server_context() -> ssl.SSLContext:
+    """A server whose certificate was good until yesterday."""
+    now = datetime.datetime.now(datetime.UTC)
+    days = {"not_before": now - datetime.timedelta(days=9), "not_after": now - datetime.timedelta(days=1)}
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority().issue_cert("localhost", **days).configure_cert(context)
+    return context
+
+
+def named_server_context(*names: str) -> ssl.SSLContext:
+    """A server with a certificate for these names alone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority().issue_cert(*names).configure_cert(context)
+    return context
+
+
+def limited(context: ssl.SSLContext, version: ssl.TLSVersion, ciphers: str = "") -> ssl.SSLContext:
+    """The context, for one version of TLS alone (and, before TLS 1.3, for these ciphers alone)."""
+    context.minimum_version = context.maximum_version = version
+    if ciphers:
+        context.set_ciphers(ciphers)
     return context
 
 
