@@ -181,9 +181,13 @@ async def facing(
     near, far = socket_pair()
     with far:
         peer = peer_for(role, far, peer_context)
-        (_, protocol), _ = await asyncio.gather(
-            connecting(role, near, factory, **options), peer.shake_hands()
-        )
+        shaking = asyncio.ensure_future(peer.shake_hands())
+        try:
+            _, protocol = await connecting(role, near, factory, **options)
+            await shaking
+        finally:
+            shaking.cancel()
+            await asyncio.wait([shaking])
         try:
             yield protocol, peer
         finally:
