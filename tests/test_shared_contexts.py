@@ -276,3 +276,32 @@ def test_tasks_and_callbacks_of_one_run_do_not_mix(loop):
         return await asyncio.gather(*(set_and_look(value) for value in "abc"))
 
     assert loop.run_until_complete(main()) == [["a"] * 3, ["b"] * 3, ["c"] * 3]
+
+
+@pytest.mark.parametrize("method", ["call_soon", "call_later", "call_soon_threadsafe"])
+def test_the_context_of_a_handle_that_the_collector_finds_is_not_used_again(loop, method):
+    """The handle has run and lies in a cycle: its context is cleared with it."""
+
+    class Node:
+        def act(self, *_others):
+            pass
+
+    def begin():
+        node = Node()
+        arguments = (0, node.act, node) if method == "call_later" else (node.act, node)
+        node.handle = getattr(loop, method)(*arguments)
+        loop.call_later(0.001, loop.stop)
+
+    run_callback(loop, begin)
+    loop.call_soon(begin)
+    loop.run_forever()
+    seen = []
+
+    def collect():
+        gc.collect()
+        loop.call_soon(lambda: seen.append(contextvars.copy_context().get(variable)))
+        loop.call_later(0.001, loop.stop)
+
+    loop.call_soon(collect)
+    loop.run_forever()
+    assert seen == [None]
