@@ -13,7 +13,7 @@ from support.protocols import BufferedRecorder, Recorder
 from support.sockets import polled, sockets
 from support.tls import tls_pair
 from support.tls_peer import connecting, each_role, facing, loss
-from support.tls_stories import described, outcome, same_on_asyncio
+from support.tls_stories import outcome
 
 pytestmark = pytest.mark.timeout(30)
 OLD, NEW = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -82,28 +82,6 @@ async def test_messages_are_shown(role, version):
     assert {each[1] for each in seen} == {"read", "write"}
     assert len(seen) > shaken > 4  # and the records after the handshake
     assert (ssl.SSLObject, "write", "ALERT") in seen[shaken:]
-
-
-def test_an_error_in_the_message_hook_ends_the_handshake(loop, loop_errors):
-    """The hook is called when the peer answers; whoever awaits the connection gets the error."""
-
-    def fail(_connection, direction, *_more):
-        if direction == "read":
-            raise LookupError("from the hook")
-
-    async def scenario():
-        context = own_context("client")
-        context._msg_callback = fail
-        try:
-            async with facing(Recorder, "client", context=context):
-                pytest.fail("connected")
-        except LookupError as error:
-            return described(error)
-        finally:
-            context._msg_callback = None
-
-    kind, _ = same_on_asyncio(loop, loop_errors, scenario)
-    assert kind is LookupError
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="newer than this Python")
