@@ -296,7 +296,9 @@ def _try_out(loop: Any) -> str:
     import _ssl
     import ssl
 
-    if not ssl.OPENSSL_VERSION.startswith("OpenSSL ") or ssl.OPENSSL_VERSION_INFO < (1, 1, 1):
+    # AWS-LC calls itself "OpenSSL 1.1.1 (compatible; AWS-LC 1.30)".
+    is_openssl = ssl.OPENSSL_VERSION.startswith("OpenSSL ") and "compatible" not in ssl.OPENSSL_VERSION
+    if not is_openssl or ssl.OPENSSL_VERSION_INFO < (1, 1, 1):
         return f"the ssl module is built with {ssl.OPENSSL_VERSION}"
     if not _native.load_openssl(getattr(_ssl, "__file__", None), ssl.OPENSSL_VERSION_NUMBER):
         return f"the functions of {ssl.OPENSSL_VERSION} are not to be had"

@@ -55,6 +55,7 @@ async def told(protocol):
     return protocol.events, bytes(protocol.received), described(error)
 
 
+@pytest.mark.native_only
 @each_end
 @pytest.mark.parametrize("factory", ["Protocol", "BufferedProtocol"])
 @pytest.mark.parametrize("name", DAMAGE)
@@ -93,6 +94,7 @@ def test_a_record_that_is_damaged(loop, loop_errors, name, role, version, factor
         assert details["reason"] == "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"
 
 
+@pytest.mark.native_only
 @each_end
 @each_factory
 @pytest.mark.parametrize("kept", [1, HEADER, HEADER + 1, -1])
@@ -115,6 +117,7 @@ def test_a_record_that_is_cut_short(loop, loop_errors, kept, role, version, fact
     assert events == ["made", "data", "eof", "lost"]
 
 
+@pytest.mark.native_only
 @each_role
 @each_factory
 def test_whole_records_before_one_that_is_cut_short(loop, loop_errors, role, factory):

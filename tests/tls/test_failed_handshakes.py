@@ -116,6 +116,7 @@ async def refused(role, way, factory, options, talk):
     return described(error)
 
 
+@pytest.mark.native_only
 @each_way
 @pytest.mark.parametrize("name", FAILURES)
 def test_the_reason_is_told(loop, loop_errors, name, way):
@@ -154,6 +155,7 @@ CASES = [
 ]
 
 
+@pytest.mark.native_only
 @each_way
 @pytest.mark.parametrize("name, role", CASES)
 @pytest.mark.parametrize("factory", [Recorder, BufferedRecorder])
@@ -175,6 +177,7 @@ def test_what_is_not_tls_is_an_error(loop, loop_errors, name, role, way, factory
         assert details["reason"] in ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG")
 
 
+@pytest.mark.native_only
 @pytest.mark.parametrize("at", ["first byte", "header", "middle", "last byte"])
 @each_way
 def test_a_handshake_that_is_cut_short(loop, loop_errors, at, way):
@@ -198,6 +201,7 @@ def test_a_handshake_that_is_cut_short(loop, loop_errors, at, way):
     assert details["args"] == ()
 
 
+@pytest.mark.native_only
 @pytest.mark.parametrize("record", [0, 2, -1])
 def test_a_handshake_with_a_broken_byte(loop, loop_errors, record):
     async def talk(far):

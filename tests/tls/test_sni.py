@@ -101,6 +101,7 @@ REFUSALS = {
 }
 
 
+@pytest.mark.native_only
 @each_way
 @pytest.mark.parametrize("name", REFUSALS)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -193,13 +193,3 @@ async def test_the_object_can_be_asked_while_data_is_exchanged(role):
             assert await peer.read_exactly(100 * len(str(number))) == b"%d" % number * 100
         await protocol.bytes_received(1000 + 2000)
     assert set(told) == {("TLSv1.3", True)}
-
-
-@pytest.mark.native_only
-@pytest.mark.xfail(strict=False, reason="with the engine")
-@each_way
-async def test_the_engine_tells_its_name(way):
-    async with tls_pair(way=way) as (client, server):
-        engines = {end.transport.get_extra_info("tls_engine") for end in (client, server)}
-        assert len(engines) == 1
-        assert engines <= {"direct", "stdlib"}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.certificates import client_context, limited, server_context
 from support.protocols import BufferedRecorder, Recorder
 from support.sockets import polled
-from support.tls_peer import each_role, facing, loss
+from support.tls_peer import better_than_asyncio, each_role, facing, loss
 
 pytestmark = pytest.mark.timeout(60)
 OLD, NEW = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
@@ -94,8 +94,7 @@ async def test_a_view_of_wider_items_is_written_whole(role):
         assert await peer.read_exactly(128) == bytes(64) + bytes(range(64))
 
 
-@pytest.mark.native_only
-@pytest.mark.xfail(strict=False, reason="with the engine")
+@better_than_asyncio
 @each_role
 @pytest.mark.parametrize("method", ["write", "writelines"])
 @pytest.mark.parametrize("size", [100, 3_000_000])
