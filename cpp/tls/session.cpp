@@ -74,12 +74,14 @@ py::Ref<> Session::adopt(core::Loop& loop, PyObject* loop_object, PyObject* ssl_
 }
 
 void Session::set_app(PyObject* app, bool is_buffered) noexcept {
+  if (is_cleared()) return;
   app_ = py::share(app);
   app_is_buffered_ = is_buffered;
   io::load_streams(loop_->state());
 }
 
 void Session::attach(PyObject* transport) noexcept {
+  if (is_cleared()) return;  // and the stream may be gone
   if (stream_ != nullptr && stream_->protocol() == protocol_.get()) stream_->set_input_sink(nullptr, nullptr);
   stream_ = nullptr;
   lower_.reset();
@@ -114,7 +116,7 @@ bool Session::keep(const char* data, std::size_t count) noexcept {
 }
 
 bool Session::process_input() noexcept {
-  if (in_ssl_) return true;
+  if (in_ssl_ || is_cleared()) return true;
   if (phase_ != Phase::kWrapped) {
     return static_cast<bool>(py::call_method(protocol_.get(), state().names._input_arrived.get()));
   }
@@ -131,7 +133,8 @@ bool Session::read() noexcept {
   const py::Ref<> keep_alive = py::share(self_);
   auto outcome = Outcome::kFull;
   while (outcome == Outcome::kFull) {
-    if (!app_ || reading_paused_ || in_ssl_) return true;
+    const bool is_open = phase_ == Phase::kWrapped || phase_ == Phase::kFlushing;
+    if (!app_ || !is_open || reading_paused_ || in_ssl_) return true;
     bool ok = false;
     if (app_is_buffered_) {
       ok = deliver_into_buffer(outcome);
@@ -243,7 +246,7 @@ bool Session::write(PyObject* data) noexcept {
     return false;
   }
   const int any = PyObject_IsTrue(data);
-  if (any <= 0) return any == 0;
+  if (any <= 0 || is_cleared()) return any >= 0;
   if (phase_ != Phase::kWrapped && phase_ != Phase::kHandshake) {
     const auto pieces = py::steal(PyTuple_Pack(1, data));
     return pieces && py::call_method(protocol_.get(), state().names._write_appdata.get(), pieces.get());
@@ -252,6 +255,7 @@ bool Session::write(PyObject* data) noexcept {
 }
 
 bool Session::writelines(PyObject* pieces) noexcept {
+  if (is_cleared()) return true;
   if (phase_ != Phase::kWrapped && phase_ != Phase::kHandshake) {
     return static_cast<bool>(py::call_method(protocol_.get(), state().names._write_appdata.get(), pieces));
   }
@@ -281,7 +285,10 @@ bool Session::after_queueing() noexcept {
   return true;
 }
 
-bool Session::flush() noexcept { return send(false) ? control_writing() : report_error(); }
+bool Session::flush() noexcept {
+  if (!lower_) return true;
+  return send(false) ? control_writing() : report_error();
+}
 
 bool Session::send(bool even_if_paused) noexcept {
   if (in_ssl_ || !lower_) return true;
@@ -289,8 +296,12 @@ bool Session::send(bool even_if_paused) noexcept {
   const auto may_send = [this, even_if_paused] { return lower_ && (!lower_paused_ || even_if_paused); };
   const bool may_encrypt = phase_ == Phase::kWrapped || phase_ == Phase::kFlushing;
   RecordBuffer records;
-  records.get().swap(channel_.output());
-  bool ok = true;
+  bool ok = py::guard([&] {
+    std::vector<char>& waiting = channel_.output();
+    records.get().assign(waiting.begin(), waiting.end());
+    if (waiting.capacity() > 0) std::vector<char>().swap(waiting);  // an idle connection keeps nothing
+    return true;
+  });
   while (ok && may_encrypt && !queue_.empty() && may_send()) {
     const std::size_t before = queue_.size();
     ok = py::guard([&] { return encrypt(records.get()); });

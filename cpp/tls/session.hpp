@@ -73,6 +73,8 @@ class Session final : public core::FlushNode, public io::InputSink {
  private:
   enum class Outcome : unsigned char { kFull, kNothingMore, kClosed, kFailed };
 
+  // The collector has taken its references away.
+  [[nodiscard]] bool is_cleared() const noexcept { return !loop_object_; }
   [[nodiscard]] const py::State& state() const noexcept { return loop_->state(); }
   // Fills `into` as far as it goes. kFailed: the exception for it is in `failure_`.
   [[nodiscard]] Outcome decrypt(char* into, std::size_t size, std::size_t& count) noexcept;
