@@ -63,6 +63,7 @@ class Session final : public core::FlushNode, public io::InputSink {
   [[nodiscard]] bool writelines(PyObject* pieces) noexcept;
   // Encrypts and sends what waits; unless `even_if_paused`, only while the transport has room.
   [[nodiscard]] bool send(bool even_if_paused) noexcept;
+  [[nodiscard]] std::size_t held() const noexcept { return queue_.size(); }
   [[nodiscard]] std::size_t unsent() noexcept { return queue_.size() + channel_.output().size(); }
   void discard_writes() noexcept;
 

@@ -75,6 +75,7 @@ PyObject* set_water_marks(PyObject* self, PyObject* args) {
 }
 
 PyObject* unread(PyObject* self, void*) { return PyLong_FromSize_t(of(self).unread()); }
+PyObject* held(PyObject* self, void*) { return PyLong_FromSize_t(of(self).held()); }
 PyObject* unsent(PyObject* self, void*) { return PyLong_FromSize_t(of(self).unsent()); }
 
 PyMethodDef kMethods[] = {
@@ -101,6 +102,7 @@ PyMethodDef kMethods[] = {
 
 PyGetSetDef kGetSet[] = {
     {"unread", unread, nullptr, "Bytes that were received and not decrypted yet.", nullptr},
+    {"held", held, nullptr, "Bytes that were written and not encrypted yet.", nullptr},
     {"unsent", unsent, nullptr, "Bytes that wait to be encrypted or sent.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };

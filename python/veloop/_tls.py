@@ -62,7 +62,7 @@ class Outgoing:
 class NoSession:
     """Stands in before there is a session, and after the connection is lost."""
 
-    unread = unsent = pending = 0
+    unread = held = unsent = pending = 0
 
     def ignore(self, *args: object) -> None:
         pass
@@ -197,7 +197,8 @@ class SSLProtocol(ASYNCIO_PROTOCOL):  # type: ignore[misc]
         try:
             if not self._app_reading_paused:
                 self._session.read()
-                self._process_outgoing()
+            # Also when reading is paused: the last flight of the handshake may be there.
+            self._process_outgoing()
             self._control_ssl_reading()
         except Exception as ex:
             self._fatal_error(ex, "Fatal error on SSL protocol")
@@ -228,15 +229,19 @@ class SSLProtocol(ASYNCIO_PROTOCOL):  # type: ignore[misc]
     def _get_write_buffer_size(self) -> int:
         return self._session.unsent  # type: ignore[no-any-return]
 
-    def _abort(self, *args: Any) -> None:
-        self._send_held()
-        super()._abort(*args)
+    def _abort(self, exc: BaseException | None = None) -> None:
+        # asyncio's own, which takes no reason before 3.13 and is given one nevertheless.
+        if self._session.held:
+            self._send_now()
+        self._set_state(State.UNWRAPPED)
+        if self._transport is not None:
+            self._transport._force_close(exc)
 
     def _fatal_error(self, exc: Any, message: str = "Fatal error on transport") -> None:
-        self._send_held()
+        self._send_now()  # the alert, too
         super()._fatal_error(exc, message)
 
-    def _send_held(self) -> None:
+    def _send_now(self) -> None:
         """What was written before would have been sent by now, had it not waited for the end of the turn."""
         with contextlib.suppress(Exception):
             self._session.send(False)
@@ -244,8 +249,8 @@ class SSLProtocol(ASYNCIO_PROTOCOL):  # type: ignore[misc]
     # -- where asyncio loses something -----------------------------------------------------------------------
 
     def _on_handshake_complete(self, handshake_exc: Any) -> None:
-        # The last flight, before the application's first callback; or the alert that says what was wrong.
-        self._session.send(True)
+        if isinstance(handshake_exc, BaseException):
+            self._session.send(True)  # the alert that says what was wrong
         super()._on_handshake_complete(handshake_exc)
 
     def _waits_for_reader(self) -> bool:

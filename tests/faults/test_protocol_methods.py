@@ -179,9 +179,11 @@ def test_a_tls_protocol(loop_factory, method):
         *ENDS,
         write,
         write_and_close,
-        pause_reading,
         another_protocol,
     ]
+    # asyncio does not send the end of the handshake then.
+    if method != "connection_made":
+        actions.append(pause_reading)
     check(tls_trace, loop_factory, asyncio.Protocol, [method], actions)
 
 

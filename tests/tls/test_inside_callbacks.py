@@ -8,7 +8,7 @@ import pytest
 
 from support.protocols import BufferedRecorder, Recorder
 from support.sockets import polled, socket_pair
-from support.tls_peer import connecting, each_role, facing, loss, peer_for
+from support.tls_peer import better_than_asyncio, connecting, each_role, facing, loss, peer_for
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -209,3 +209,19 @@ async def test_a_buffer_for_what_the_next_protocol_gets(role):
         await second.bytes_received(100 - 14)
         assert protocol.received + second.received == b"0123456789" * 10
         protocol.transport.set_protocol(protocol)
+
+
+@better_than_asyncio
+@each_role
+async def test_reading_that_is_paused_from_the_start_does_not_hold_up_the_handshake(role):
+    class Paused(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            transport.pause_reading()
+
+    async with facing(Paused, role) as (protocol, peer):
+        await peer.send(b"waits")
+        await polled()
+        assert protocol.events == ["made"]
+        protocol.transport.resume_reading()
+        await protocol.bytes_received(5)
