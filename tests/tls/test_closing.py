@@ -230,6 +230,7 @@ async def test_streams_close_in_order(role):
         protocol.lost.set_result(None)
 
 
+@pytest.mark.native_only
 async def test_nothing_is_left_of_a_hundred_connections():
     with none_leaked():
         for number in range(100):

@@ -199,6 +199,7 @@ async def broken_off(rng, number):
     return shaken
 
 
+@pytest.mark.native_only
 @pytest.mark.parametrize("seed", range(3))
 async def test_connections_that_are_broken_off_at_any_moment(seed):
     rng = random.Random(seed)
