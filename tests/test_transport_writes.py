@@ -350,6 +350,7 @@ async def test_interleaved_writes_of_many_sizes_keep_their_order():
 
 @pytest.mark.native_only
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="reads the process's size from /proc")
+@pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="the sanitizer keeps what is freed")
 def test_a_queue_that_is_never_empty_does_not_grow(loop):
     near, far = socket.socketpair()
     far.setblocking(False)
