@@ -82,6 +82,15 @@ class SSLTransport(ASYNCIO_TRANSPORT):  # type: ignore[misc]
         self.write = session.write
         self.writelines = session.writelines
 
+    def abort(self) -> None:
+        self._force_close(None)
+
+    def _force_close(self, exc: BaseException | None) -> None:
+        # Older asyncio stumbles over a transport that was closed twice.
+        self._closed = True
+        if self._ssl_protocol is not None:
+            self._ssl_protocol._abort(exc)
+
     def forget_session(self) -> None:
         """Writing is asyncio's from here on: it counts what is written to a lost connection."""
         del self.write, self.writelines
