@@ -2,7 +2,7 @@
 // StreamTransport: a connected stream socket (TCP or Unix), as asyncio.Transport.
 //
 // Reading goes straight from the socket into what the protocol gets: an exactly sized bytes object, or the
-// buffer of a BufferedProtocol. Writing: what the callbacks of a turn write leaves as one sendmsg() when the
+// buffer of a BufferedProtocol. Writing: what the callbacks of a turn write leaves in one call when the
 // turn ends; a large piece, or more than the high-water mark, is sent at once. Whoever looks at the state
 // (buffer size, close, end of file) sees it as after sending.
 #include <Python.h>

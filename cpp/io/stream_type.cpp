@@ -5,6 +5,7 @@
 #include "io/flow_members.hpp"
 #include "io/stream.hpp"
 #include "io/transport_members.hpp"
+#include "io/write_members.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
 #include "py/type.hpp"
@@ -17,14 +18,6 @@ using Members = TransportMembers<StreamTransport>;
 
 StreamTransport& of(PyObject* self) noexcept { return Members::of(self); }
 
-PyObject* write(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-  PyObject* data = py::only_argument("write", "data", args, count, keywords);
-  return none_unless_error(data != nullptr && of(self).write(data));
-}
-PyObject* writelines(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-  PyObject* pieces = py::only_argument("writelines", "list_of_data", args, count, keywords);
-  return none_unless_error(pieces != nullptr && of(self).writelines(pieces));
-}
 PyObject* write_eof(PyObject* self, PyObject*) { return none_unless_error(of(self).write_eof()); }
 PyObject* can_write_eof(PyObject*, PyObject*) { Py_RETURN_TRUE; }
 PyObject* close(PyObject* self, PyObject*) { return none_unless_error(of(self).close()); }
@@ -77,12 +70,12 @@ PyObject* sendfile_compatible(PyObject*, void*) {
 PyMethodDef kMethods[] = {
     VELOOP_TRANSPORT_METHODS(StreamTransport),
     VELOOP_FLOW_METHODS(StreamTransport),
-    {"write", as_method(write), METH_FASTCALL | METH_KEYWORDS,
+    {"write", as_method(WriteMembers<StreamTransport>::write), METH_FASTCALL | METH_KEYWORDS,
      "write($self, data)\n--\n\nSend `data` (bytes, bytearray or memoryview), without waiting.\n\n"
      "What one callback writes is sent together when it returns. Raises TypeError for other types and\n"
      "RuntimeError after write_eof(); after the connection is lost it is ignored, with a warning from the\n"
      "fifth time on."},
-    {"writelines", as_method(writelines), METH_FASTCALL | METH_KEYWORDS,
+    {"writelines", as_method(WriteMembers<StreamTransport>::writelines), METH_FASTCALL | METH_KEYWORDS,
      "writelines($self, list_of_data)\n--\n\nSend each piece; see write()."},
     {"write_eof", write_eof, METH_NOARGS,
      "write_eof($self)\n--\n\nClose the sending half when everything written is sent. Reading goes on."},

@@ -9,6 +9,7 @@
 #include "core/loop_type.hpp"
 #include "io/flow_members.hpp"
 #include "io/transport_members.hpp"
+#include "io/write_members.hpp"
 #include "py/buffer.hpp"
 #include "py/call.hpp"
 #include "py/error.hpp"
@@ -157,10 +158,6 @@ namespace {
 
 WritePipeTransport& of(PyObject* self) noexcept { return *py::state_of<WritePipeTransport>(self); }
 
-PyObject* write(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-  PyObject* data = py::only_argument("write", "data", args, count, keywords);
-  return none_unless_error(data != nullptr && of(self).write(data));
-}
 PyObject* can_write_eof(PyObject*, PyObject*) { Py_RETURN_TRUE; }
 PyObject* close(PyObject* self, PyObject*) { return none_unless_error(of(self).close()); }
 PyObject* abort(PyObject* self, PyObject*) { return none_unless_error(of(self).abort()); }
@@ -171,7 +168,7 @@ PyObject* number(PyObject* self, void*) { return PyLong_FromLong(of(self).descri
 PyMethodDef kMethods[] = {
     VELOOP_TRANSPORT_METHODS(WritePipeTransport),
     VELOOP_FLOW_METHODS(WritePipeTransport),
-    {"write", as_method(write), METH_FASTCALL | METH_KEYWORDS,
+    {"write", as_method(WriteMembers<WritePipeTransport>::write), METH_FASTCALL | METH_KEYWORDS,
      "write($self, data)\n--\n\nWrite `data` (bytes, bytearray or memoryview), without waiting.\n\n"
      "After the transport is closed it is ignored, with a warning from the fifth time on."},
     {"write_eof", close, METH_NOARGS,

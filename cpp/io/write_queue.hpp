@@ -1,6 +1,6 @@
 #pragma once
 // Bytes that wait to be sent: exact `bytes` objects are held as they are, everything else is copied when it
-// comes, so that nobody can change it afterwards. Sends as many pieces as fit in one sendmsg().
+// comes, so that nobody can change it afterwards. Sends as many pieces as fit in one call.
 #include <Python.h>
 #include <sys/types.h>
 
@@ -22,8 +22,8 @@ class WriteQueue {
   // otherwise (object null) the bytes are copied. False, with MemoryError set, on failure.
   [[nodiscard]] bool append(PyObject* object, const char* data, std::size_t length);
 
-  // One system call: sendmsg(), or writev() if not `is_socket`. The queue is not empty. Short: there was no
-  // room for all that the call offered.
+  // One system call: send(), sendmsg(), or writev() if not `is_socket`. The queue is not empty. Short: there
+  // was no room for all that the call offered.
   struct Sent {
     ssize_t count = 0;  // or -1, with errno set
     bool is_short = false;

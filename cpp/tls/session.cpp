@@ -133,8 +133,7 @@ bool Session::read() noexcept {
   const py::Ref<> keep_alive = py::share(self_);
   auto outcome = Outcome::kFull;
   while (outcome == Outcome::kFull) {
-    const bool is_open = phase_ == Phase::kWrapped || phase_ == Phase::kFlushing;
-    if (!app_ || !is_open || reading_paused_ || in_ssl_) return true;
+    if (!app_ || !is_open() || reading_paused_ || in_ssl_) return true;
     bool ok = false;
     if (app_is_buffered_) {
       ok = deliver_into_buffer(outcome);
@@ -247,7 +246,7 @@ bool Session::write(PyObject* data) noexcept {
   }
   const int any = PyObject_IsTrue(data);
   if (any <= 0 || is_cleared()) return any >= 0;
-  if (phase_ != Phase::kWrapped && phase_ != Phase::kHandshake) {
+  if (!takes_writes()) {
     const auto pieces = py::steal(PyTuple_Pack(1, data));
     return pieces && py::call_method(protocol_.get(), state().names._write_appdata.get(), pieces.get());
   }
@@ -256,7 +255,7 @@ bool Session::write(PyObject* data) noexcept {
 
 bool Session::writelines(PyObject* pieces) noexcept {
   if (is_cleared()) return true;
-  if (phase_ != Phase::kWrapped && phase_ != Phase::kHandshake) {
+  if (!takes_writes()) {
     return static_cast<bool>(py::call_method(protocol_.get(), state().names._write_appdata.get(), pieces));
   }
   const auto list = py::steal(PySequence_List(pieces));
@@ -294,7 +293,7 @@ bool Session::send(bool even_if_paused) noexcept {
   if (in_ssl_ || !lower_) return true;
   const py::Ref<> keep_alive = py::share(self_);
   const auto may_send = [this, even_if_paused] { return lower_ && (!lower_paused_ || even_if_paused); };
-  const bool may_encrypt = phase_ == Phase::kWrapped || phase_ == Phase::kFlushing;
+  const bool may_encrypt = is_open();
   RecordBuffer records;
   bool ok = py::guard([&] {
     std::vector<char>& waiting = channel_.output();

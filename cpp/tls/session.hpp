@@ -76,6 +76,14 @@ class Session final : public core::FlushNode, public io::InputSink {
 
   // The collector has taken its references away.
   [[nodiscard]] bool is_cleared() const noexcept { return !loop_object_; }
+  // The handshake is done, and the shutdown has not begun.
+  [[nodiscard]] bool is_open() const noexcept {
+    return phase_ == Phase::kWrapped || phase_ == Phase::kFlushing;
+  }
+  // What is written now is for the peer; else asyncio counts it.
+  [[nodiscard]] bool takes_writes() const noexcept {
+    return phase_ == Phase::kWrapped || phase_ == Phase::kHandshake;
+  }
   [[nodiscard]] const py::State& state() const noexcept { return loop_->state(); }
   // Fills `into` as far as it goes. kFailed: the exception for it is in `failure_`.
   [[nodiscard]] Outcome decrypt(char* into, std::size_t size, std::size_t& count) noexcept;

@@ -1,7 +1,7 @@
 #include "tls/session_type.hpp"
 
 #include "core/loop_type.hpp"
-#include "py/arguments.hpp"
+#include "io/write_members.hpp"
 #include "py/buffer.hpp"
 #include "py/method.hpp"
 #include "py/type.hpp"
@@ -14,16 +14,6 @@ using py::as_method;
 using py::none_unless_error;
 
 Session& of(PyObject* self) noexcept { return *py::state_of<Session>(self); }
-
-PyObject* write(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-  PyObject* data = py::only_argument("write", "data", args, count, keywords);
-  return none_unless_error(data != nullptr && of(self).write(data));
-}
-
-PyObject* writelines(PyObject* self, PyObject* const* args, Py_ssize_t count, PyObject* keywords) {
-  PyObject* pieces = py::only_argument("writelines", "list_of_data", args, count, keywords);
-  return none_unless_error(pieces != nullptr && of(self).writelines(pieces));
-}
 
 template <bool (Session::*kMethod)(const char*, std::size_t) noexcept>
 PyObject* take_bytes(PyObject* self, PyObject* data) {
@@ -79,11 +69,11 @@ PyObject* held(PyObject* self, void*) { return PyLong_FromSize_t(of(self).held()
 PyObject* unsent(PyObject* self, void*) { return PyLong_FromSize_t(of(self).unsent()); }
 
 PyMethodDef kMethods[] = {
-    {"write", as_method(write), METH_FASTCALL | METH_KEYWORDS,
+    {"write", as_method(io::WriteMembers<Session>::write), METH_FASTCALL | METH_KEYWORDS,
      "write($self, data)\n--\n\nEncrypt and send `data` (bytes, bytearray or memoryview), without waiting.\n\n"
      "What the callbacks of a turn write is sent together. Raises TypeError for other types; after the\n"
      "connection is lost it is ignored, with a warning from the fifth time on."},
-    {"writelines", as_method(writelines), METH_FASTCALL | METH_KEYWORDS,
+    {"writelines", as_method(io::WriteMembers<Session>::writelines), METH_FASTCALL | METH_KEYWORDS,
      "writelines($self, list_of_data)\n--\n\nEncrypt and send each piece; see write()."},
     {"feed", take_bytes<&Session::feed>, METH_O, nullptr},
     {"keep", take_bytes<&Session::keep>, METH_O, nullptr},
